@@ -14,7 +14,8 @@ import (
 type row struct {
 	Entry
 	ref   index.Ref
-	whole bool // only the value is missing
+	whole bool        // only the value is missing
+	all   *wholeValue // where only the beginning of the value is held
 }
 
 // Range reads a span. Errors: ErrCompacted, ErrFutureRevision, and those of the disk. Any
@@ -83,7 +84,9 @@ func (s *Store) rangeAt(op *RangeOp, at uint64, reuse bool, yield func(*Entry)) 
 	}
 	g := gatherers.Get().(*gatherer)
 	defer g.release()
-	*g = gatherer{s: s, op: op, at: at, reuse: reuse, yield: yield, chunk: g.chunk, refs: g.refs, records: s.history.RecordReader()}
+	*g = gatherer{
+		s: s, op: op, at: at, reuse: reuse, yield: yield, chunk: g.chunk, refs: g.refs, records: s.history.RecordReader(), mostHeld: s.sortedBytes,
+	}
 	g.records.Reuse = reuse
 	g.countAtOnce()
 	if err := g.gather(); err != nil {
@@ -213,6 +216,9 @@ type gatherer struct {
 	count int64
 	// counted tells that count is known before any row is.
 	counted bool
+	// held is how many bytes of values are held that are only sorted by, and mostHeld how many may be. cutAt is how much is
+	// held of each at most; 0: all.
+	held, mostHeld, cutAt int
 
 	chunk   []row
 	refs    []run.Ref // of chunk

@@ -99,11 +99,55 @@ func TestValuesThatAreKeptToBeSortedAreBounded(t *testing.T) {
 		if err := g.gather(); err != nil {
 			t.Fatal(err)
 		}
-		held := int64(0)
+		held, keys := int64(0), int64(0)
 		for j := range g.rows {
-			held += int64(len(g.rows[j].Value))
+			held, keys = held+int64(len(g.rows[j].Value)), keys+int64(len(g.rows[j].Key))
 		}
-		if most := 2*op.MaxBytes + 3*200; held > most && !(op.KeysOnly && op.Sort == SortByValue) {
+		if most := 2*op.MaxBytes + 3*200; keys > most || held > most && !(op.KeysOnly && op.Sort == SortByValue) {
+			t.Fatalf("%d: %+v: %d bytes of keys and %d of values are held, want at most %d", i, op, keys, held, most)
+		}
+	}
+}
+
+// Keys that are sorted by values need not hold the values, however many there are.
+func TestValuesThatAreOnlySortedByAreBounded(t *testing.T) {
+	const keys, size = 1000, 300
+	s, rng := filledStore(t, keys), rand.New(rand.NewPCG(3, 4))
+	for i := range keys {
+		value := bytes.Repeat([]byte{byte(rng.IntN(3))}, rng.IntN(size)) // many are the same, or begin alike
+		for len(value) > 0 && rng.IntN(3) == 0 {
+			value[rng.IntN(len(value))]++
+		}
+		if r := s.DoOp(Op{Kind: Put, Key: fmt.Sprintf("key %05d", i), Value: value, Unconditional: true}, 0); r.Code != CodeOK {
+			t.Fatal(r.Err())
+		}
+	}
+	same := func(a, b Entry) bool { return a.Key == b.Key && b.Value == nil }
+	for i := range 200 {
+		op := RangeOp{Sort: SortByValue, Descend: rng.IntN(2) == 0, LimitFirst: rng.IntN(3) == 0, Limit: int64(rng.IntN(2) * rng.IntN(keys))}
+		if rng.IntN(3) == 0 {
+			op.Revision = s.Revision() - uint64(rng.IntN(keys))
+		}
+		s.sortedBytes = sortedBytes
+		want, err := s.Range(op)
+		if err != nil {
+			t.Fatal(err)
+		}
+		op.KeysOnly = true
+		s.sortedBytes = 1 + rng.IntN(50_000)
+		got, err := s.Range(op)
+		if err != nil || got.Count != want.Count || got.More != want.More || !slices.EqualFunc(want.Entries, got.Entries, same) {
+			t.Fatalf("%d: %+v with %d bytes: %d keys, %v; want %d, in another order", i, op, s.sortedBytes, len(got.Entries), err, len(want.Entries))
+		}
+		g := &gatherer{s: s, op: &op, at: cmp.Or(op.Revision, s.Revision()), records: s.history.RecordReader(), mostHeld: s.sortedBytes}
+		if err := g.gather(); err != nil {
+			t.Fatal(err)
+		}
+		held := 0
+		for j := range g.rows {
+			held += len(g.rows[j].Value)
+		}
+		if most := max(s.sortedBytes, 2*leastHeld*len(g.rows)); held > most {
 			t.Fatalf("%d: %+v: %d bytes of values are held, want at most %d", i, op, held, most)
 		}
 	}

@@ -1,7 +1,6 @@
 package kv
 
 import (
-	"bytes"
 	"cmp"
 	"slices"
 	"strings"
@@ -18,6 +17,9 @@ func (g *gatherer) keep(rows []row) error {
 			g.more = true
 			return nil
 		}
+		if err := g.hold(); err != nil {
+			return err
+		}
 		if err := g.keepBytes(); err != nil {
 			return err
 		}
@@ -32,17 +34,19 @@ func (g *gatherer) keep(rows []row) error {
 	return nil
 }
 
-// keepBytes does the same after each row where values are sorted and returned, and MaxBytes bounds them: the rows that
-// are kept have twice as many bytes at most, and a few values. Values that are only sorted by have no such bound.
+// keepBytes does the same after each row where MaxBytes bounds what is returned: the rows that are kept have twice as
+// many bytes at most, and a few values. Values count where they are sorted by and returned. Others are not read yet.
 func (g *gatherer) keepBytes() error {
-	if g.op.Sort != SortByValue || g.op.MaxBytes == 0 || g.op.KeysOnly {
+	if g.op.MaxBytes == 0 {
 		return nil
 	}
 	last := &g.rows[len(g.rows)-1]
-	if err := g.s.complete(last, true); err != nil {
-		return err
+	if g.op.Sort == SortByValue && !g.op.KeysOnly {
+		if err := g.s.complete(last, true); err != nil {
+			return err
+		}
 	}
-	if g.added += entryBytes(&last.Entry); g.added <= g.op.MaxBytes {
+	if g.added += g.returned(last); g.added <= g.op.MaxBytes {
 		return nil
 	}
 	if err := g.sort(); err != nil {
@@ -50,7 +54,7 @@ func (g *gatherer) keepBytes() error {
 	}
 	n := 0
 	for bytes := int64(0); n < len(g.rows) && bytes < g.op.MaxBytes; n++ {
-		bytes += entryBytes(&g.rows[n].Entry)
+		bytes += g.returned(&g.rows[n])
 	}
 	if n < len(g.rows) {
 		g.drop(n)
@@ -58,11 +62,20 @@ func (g *gatherer) keepBytes() error {
 	return nil
 }
 
+// returned is how many bytes the entry of a row will have at least.
+func (g *gatherer) returned(r *row) int64 {
+	if g.op.KeysOnly {
+		return int64(len(r.Key))
+	}
+	return entryBytes(&r.Entry)
+}
+
 // drop drops all rows, which are sorted, but the first n and one that tells of more.
 func (g *gatherer) drop(n int) {
 	clear(g.rows[n+1:])
 	g.rows = g.rows[:n+1]
 	g.known = len(g.rows)
+	g.heldBytes()
 }
 
 // sort orders the rows. Keys that are equal in it stay in the order of keys.
@@ -78,6 +91,7 @@ func (g *gatherer) sort() error {
 		}
 	}
 	g.known, g.added = len(g.rows), 0
+	var err error
 	slices.SortStableFunc(g.rows, func(a, b row) int {
 		if g.op.Descend {
 			a, b = b, a
@@ -90,9 +104,9 @@ func (g *gatherer) sort() error {
 		case SortByMod:
 			return cmp.Compare(a.ModRevision, b.ModRevision)
 		case SortByValue:
-			return bytes.Compare(a.Value, b.Value)
+			return g.s.compareValues(&a, &b, &err)
 		}
 		return strings.Compare(a.Key, b.Key)
 	})
-	return nil
+	return err
 }

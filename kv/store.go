@@ -46,6 +46,8 @@ type Store struct {
 	// after a crash, so what could be read then must stay: Purge goes no further.
 	durable uint64
 	pins    pins
+	// sortedBytes is the constant of that name. Less is for tests.
+	sortedBytes int
 }
 
 // Leases are the leases that keys hang on.
@@ -76,7 +78,7 @@ type Publisher interface {
 func NewStore(history *run.History, leases Leases) *Store {
 	return &Store{
 		history: history, leases: leases, index: index.New(), live: map[uint32]int64{}, deadDeletes: map[uint32]int64{},
-		totals: totals{revision: firstRevision},
+		totals: totals{revision: firstRevision}, sortedBytes: sortedBytes,
 	}
 }
 

@@ -32,6 +32,8 @@ var service = []mutant{
 		"		err = im.manifest.check()\n", "		err = nil\n"}, tests: [2]string{"./state", "^TestAManifestThat"}},
 	{name: "values-that-are-kept-without-bound", edit: edit{"kv/validate.go",
 		"; kept > most {", "; kept > 10*most {"}, tests: [2]string{"./kv", "^TestPutsThatKeep"}},
+	{name: "values-to-sort-by-all-held", edit: edit{"kv/rangecut.go",
+		"; g.held <= g.mostHeld {", "; g.held >= 0 {"}, tests: [2]string{"./kv", "^TestValuesThatAreOnly"}},
 	{name: "huge-revision-kept-for-nobody", edit: edit{"kv/watch/stream.go",
 		"		s.hub.pieces.release(s.hub.limits.allPieces())\n", ""}, tests: [2]string{"./kv/watch", "^TestAHugeRevision"}},
 	{name: "batch-counts-for-one-face", edit: edit{"kv/watch/stream.go",

@@ -33,8 +33,8 @@ type Config struct {
 	// RunBytes and CacheBytes are those of run.Options.
 	RunBytes, CacheBytes int64
 	// MaxUnwritten is how many bytes of history in memory alone let CheckpointWanted ask for a checkpoint; a
-	// sixteenth of it where space is short. 0: any. The log may be far smaller, since a command of a few bytes
-	// can delete or copy any number of keys.
+	// sixteenth of it where space is short. At twice as many commands wait until they are written. 0: any. The log may
+	// be far smaller, since a command of a few bytes can delete or copy any number of keys.
 	MaxUnwritten int64
 	// Limits are those of the leases in a new cluster, the same at all members; the zero value
 	// stands for lease.DefaultLimits.

@@ -26,6 +26,7 @@ func (m *Machine) DoOp(c Command) (r Result) {
 	if m.executed != nil {
 		m.executed.add(c.name(), r.Code)
 	}
+	m.boundUnwritten(p)
 	return r
 }
 

@@ -25,3 +25,6 @@ func InventKind(k Kind, version uint64) func() {
 	kindVersions[k] = version
 	return func() { delete(kindVersions, k) }
 }
+
+// Unwritten is how many bytes of the history are in memory alone.
+func (m *Machine) Unwritten() int64 { return m.present.Load().history.Unwritten() }

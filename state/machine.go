@@ -76,6 +76,9 @@ type present struct {
 	times     times
 	users     users
 	deletes   deletes
+	// looked is how much was appended to the history when it was looked last whether too much of it is in memory alone.
+	// It is that of the goroutine that executes commands.
+	looked int64
 }
 
 // guardedLeases lets readers see the leases while commands are executed.

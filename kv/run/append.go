@@ -24,6 +24,7 @@ func (h *History) Append(rec *Record) Ref {
 	hash := rec.encode(mem.room(size), place(r.salt, at))
 	h.last, h.chain, h.whole = rec.Mod, link(h.chain, hash), rec.Last
 	h.records++
+	h.appended += int64(size)
 	if rec.Last {
 		h.mark = Mark{Revision: h.last, Chain: h.chain, offset: mem.size, records: h.records}
 		r.complete.Store(mem.size)

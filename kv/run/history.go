@@ -76,8 +76,10 @@ type History struct {
 	last    uint64
 	chain   uint64
 	records int64 // in run
-	whole   bool  // the last record ended its revision
-	mark    Mark
+	// appended is how many bytes were appended since Open.
+	appended int64
+	whole    bool // the last record ended its revision
+	mark     Mark
 
 	// What follows is the worker's.
 	failed   error
@@ -179,6 +181,9 @@ func (h *History) Chain() uint64 { return h.chain }
 
 // Mark returns the end of the last complete revision. Only the appender may ask.
 func (h *History) Mark() Mark { return h.mark }
+
+// Appended is how many bytes were appended since Open. Only the appender may ask.
+func (h *History) Appended() int64 { return h.appended }
 
 // NextFile is the number that the next file will have.
 func (h *History) NextFile() uint32 {

@@ -1,0 +1,55 @@
+package state
+
+import (
+	"errors"
+
+	"balsa.example/rsm"
+)
+
+// The history that no file has yet is in memory. A checkpoint writes it, and is due when there is much of it (see
+// CheckpointWanted). But a command of a few bytes can delete or copy any number of keys, and a disk can be slow. So there
+// is a bound at which commands wait until the history is written: those of the log come to wait then, and in the end
+// nothing is taken (rsm.ErrBusy). What is written so is in no manifest until the next checkpoint, as after one that
+// has failed.
+
+const (
+	// unwrittenFactor times Config.MaxUnwritten may be in memory alone, with what is appended between two looks: a part
+	// of that, and one revision.
+	unwrittenFactor = 2
+	unwrittenLooks  = 16
+)
+
+// boundUnwritten is called after each command. It waits while too much of the history is in memory alone.
+func (m *Machine) boundUnwritten(p *present) {
+	most := unwrittenFactor * m.cfg.MaxUnwritten
+	if most <= 0 || p.history.Appended()-p.looked < most/unwrittenLooks {
+		return
+	}
+	p.looked = p.history.Appended()
+	if p.history.Unwritten() <= most {
+		return
+	}
+	if err := m.writeHistory(p, most); err != nil {
+		m.failure.CompareAndSwap(nil, &err)
+	}
+}
+
+// writeHistory writes what is in memory alone, unless a checkpoint that it has to wait for leaves less than most of it. The
+// error says that the disk has failed. One that has no space is no reason to stop: what makes space is a command too.
+func (m *Machine) writeHistory(p *present, most int64) error {
+	select {
+	case m.files.work <- struct{}{}:
+		defer m.files.end()
+	case <-m.ctx.Done():
+		return nil
+	}
+	// A state that was received takes the place of this one, and its files may go on where those of this one end.
+	if m.files.received != nil || p.history.Unwritten() <= most {
+		return nil
+	}
+	_, _, err := p.history.Flush(m.ctx, p.history.Mark(), nil)
+	if err = failed(err); errors.Is(err, rsm.ErrMachineFailed) {
+		return err
+	}
+	return nil
+}

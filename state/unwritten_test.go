@@ -1,0 +1,153 @@
+package state_test
+
+import (
+	"strings"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+
+	"balsa.example/internal/check/crashfs"
+	"balsa.example/kv"
+	"balsa.example/raft"
+	"balsa.example/state"
+)
+
+const (
+	copiedBytes = 10_000
+	mostWanted  = 64 << 10
+	// mostUnwritten is what may be in memory alone: twice what makes a checkpoint due, what is appended between two looks,
+	// and one revision.
+	mostUnwritten = 2*mostWanted + 2*mostWanted/16 + 2*copiedBytes
+)
+
+// copying is a member whose commands copy a large value, and that keeps little of its history in memory alone.
+func copying(t *testing.T, disk *smallDisk, pace func(int)) *deleting {
+	t.Helper()
+	d := &deleting{t: t, fs: disk.Mem, position: raft.SnapshotMeta{Term: 1, Configuration: raft.NewConfiguration(1)}}
+	d.m = state.New(state.Config{FS: disk, Dir: "state", Cluster: 7, ID: 1, RunBytes: 32 << 10, CacheBytes: -1, MaxUnwritten: mostWanted, Pace: pace})
+	if _, _, err := d.m.Open(); err != nil {
+		t.Fatal(err)
+	}
+	d.do(set("large", strings.Repeat("v", copiedBytes)))
+	return d
+}
+
+func copyLarge() state.Command {
+	return state.Command{More: &state.More{Kind: state.KindTxn, Txn: &kv.Txn{Then: []kv.TxnOp{{Put: &kv.PutOp{Key: "large", IgnoreValue: true}}}}}}
+}
+
+// Commands of a few bytes write a large value anew each, and no checkpoint is made. What is in memory alone has a bound all
+// the same. The files that were written for it count with the next checkpoint, and not before.
+func TestHistoryInMemoryAloneHasABound(t *testing.T) {
+	disk := &smallDisk{crashfs.NewCrashableMem(), 1 << 40}
+	d := copying(t, disk, nil)
+	d.checkpoint()
+	first, hash := d.position.Index, d.m.Hash()
+	for range 200 {
+		if d.do(copyLarge()); d.m.Unwritten() > mostUnwritten {
+			t.Fatalf("%d bytes are in memory alone after %d commands, want at most %d", d.m.Unwritten(), d.position.Index, mostUnwritten)
+		}
+	}
+	if err := d.m.Failed(); err != nil {
+		t.Fatal(err)
+	}
+	opened, position := openMachine(t, disk.Mem.CrashClone(crashfs.Crash{}))
+	if position.Index != first || opened.Hash() != hash {
+		t.Errorf("opened at %s with hash %x, want %d and %x", position, opened.Hash(), first, hash)
+	}
+	d.checkpoint()
+	d.do(copyLarge())
+	if opened, position = openMachine(t, disk.Mem.CrashClone(crashfs.Crash{})); position.Index != d.position.Index-1 || opened.Revision() != d.m.Revision()-1 {
+		t.Errorf("opened at %s and revision %d, want %d and %d", position, opened.Revision(), d.position.Index-1, d.m.Revision()-1)
+	}
+}
+
+// A checkpoint is written more slowly than commands are executed: these wait for it. None of them is refused.
+func TestCommandsWaitForASlowDisk(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		goOn := make(chan struct{})
+		d := copying(t, &smallDisk{crashfs.NewCrashableMem(), 1 << 40}, func(int) { <-goOn })
+		d.do(copyLarge())
+		work := d.m.Checkpoint(d.position)
+		written, done := make(chan error, 1), make(chan struct{})
+		go func() {
+			_, err := work(t.Context())
+			written <- err
+		}()
+		synctest.Wait() // it has begun
+		var executed atomic.Int64
+		go func() {
+			for range 100 {
+				d.do(copyLarge())
+				executed.Add(1)
+			}
+			close(done)
+		}()
+		synctest.Wait()
+		if n := executed.Load(); n < mostWanted/copiedBytes || n > mostUnwritten/copiedBytes {
+			t.Errorf("%d commands are executed while the disk hangs, and %d bytes are in memory alone", n, d.m.Unwritten())
+		}
+		close(goOn)
+		if err := <-written; err != nil {
+			t.Error(err)
+		}
+		<-done
+		if executed.Load() != 100 || d.m.Failed() != nil || d.m.Unwritten() > mostUnwritten {
+			t.Errorf("%d commands are executed, %d bytes are in memory alone, %v", executed.Load(), d.m.Unwritten(), d.m.Failed())
+		}
+	})
+}
+
+// On a full disk commands go on: some of them make room.
+func TestCommandsGoOnWhereTheHistoryFindsNoSpace(t *testing.T) {
+	disk := &smallDisk{crashfs.NewCrashableMem(), 1 << 40}
+	d := copying(t, disk, nil)
+	d.checkpoint()
+	disk.bytes = disk.used()
+	for range 50 {
+		d.do(copyLarge())
+	}
+	if err := d.m.Failed(); err != nil {
+		t.Fatal(err)
+	}
+	disk.bytes = 1 << 40
+	d.checkpoint()
+	for range 50 {
+		if d.do(copyLarge()); d.m.Unwritten() > mostUnwritten {
+			t.Fatalf("%d bytes are in memory alone, want at most %d", d.m.Unwritten(), mostUnwritten)
+		}
+	}
+}
+
+// A state that was received may go on in the files of this one: nothing is written over it.
+func TestAStateThatWasReceivedIsNotWrittenOver(t *testing.T) {
+	disk := &smallDisk{crashfs.NewCrashableMem(), 1 << 40}
+	d := copying(t, disk, nil)
+	d.checkpoint()
+	leader, _ := openMachine(t, crashfs.NewCrashableMem())
+	leader.DoOp(set("large", strings.Repeat("v", copiedBytes)))
+	for range 2 {
+		leader.DoOp(copyLarge())
+	}
+	if err := checkpoint(leader, 100); err != nil {
+		t.Fatal(err)
+	}
+	d.m.UseFetcher(from{leader})
+	stream, err := leader.OpenState()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer stream.Data.Close()
+	if err := d.m.ReceiveState(t.Context(), stream.Position, 0, 0, stream.Data); err != nil {
+		t.Fatal(err)
+	}
+	for range 50 {
+		d.do(copyLarge())
+	}
+	if _, err := d.m.InstallState(stream.Position); err != nil || d.m.Hash() != leader.Hash() {
+		t.Errorf("hash %x, want %x: %v", d.m.Hash(), leader.Hash(), err)
+	}
+	if opened, position := openMachine(t, disk.Mem.CrashClone(crashfs.Crash{})); position.Index != 100 || opened.Hash() != leader.Hash() {
+		t.Errorf("opened at %s with hash %x, want 100 and %x", position, opened.Hash(), leader.Hash())
+	}
+}

@@ -1,5 +1,7 @@
 package watch
 
+import "maps"
+
 // Backlog is what watchers have not got yet, for people.
 type Backlog struct {
 	// Behind are the watchers that read the history, or will when their client reads on: what they are due next is in
@@ -10,22 +12,30 @@ type Backlog struct {
 	Pending int
 }
 
-// Backlog looks at all streams.
+// Backlog looks at all streams, at one after the other: there may be many watchers, and nothing is matched meanwhile.
 func (h *Hub) Backlog() (b Backlog) {
 	h.queue.mu.Lock()
 	b.Pending = h.queue.events
 	h.queue.mu.Unlock()
 	h.mu.Lock()
-	defer h.mu.Unlock()
-	for s := range h.streams {
-		for _, c := range s.ready {
-			b.add(c)
-		}
-		if s.reading != nil {
-			b.add(s.reading)
-		}
+	streams := maps.Clone(h.streams)
+	h.mu.Unlock()
+	for s := range streams {
+		b.addStream(s)
 	}
 	return b
+}
+
+// addStream adds the watchers of a stream. One that was closed has none.
+func (b *Backlog) addStream(s *Stream) {
+	s.hub.mu.Lock()
+	defer s.hub.mu.Unlock()
+	for _, c := range s.ready {
+		b.add(c)
+	}
+	if s.reading != nil {
+		b.add(s.reading)
+	}
 }
 
 // add adds the watchers of a cursor that has something to read.

@@ -70,6 +70,46 @@ func TestWhatAHubKeepsIsBounded(t *testing.T) {
 	}
 }
 
+// A client makes watchers that are behind and cancels them, again and again, and reads the answers, but never all.
+func TestWatchersThatAreCanceledBeforeTheirTurnAreForgotten(t *testing.T) {
+	h := New(large{kv.Event{Entry: kv.Entry{Key: "k"}}}, 9, 0, Limits{}, func() {})
+	s := h.NewStream(NativeFace, func() {})
+	for i := range int64(10_000) {
+		if err := s.Watch(Request{ID: i, Span: kv.Single("k"), Revision: 2}); err != nil {
+			t.Fatal(err)
+		}
+		if i%10 > 0 {
+			if err := s.Cancel(i, ErrCanceled); err != nil {
+				t.Fatal(err)
+			}
+		}
+		s.Next(1000)
+		if n := len(s.ready); n > 2*len(s.watchers)+65 {
+			t.Fatalf("%d watchers, and %d wait for their turn", len(s.watchers), n)
+		}
+	}
+	for i := range int64(10_000) {
+		if i%100 > 0 {
+			_ = s.Cancel(i, ErrCanceled)
+		}
+	}
+	events := map[int64]bool{}
+	for len(events) < 100 {
+		out, ok := s.Next(1000)
+		if !ok {
+			t.Fatalf("%d watchers got events, want 100", len(events))
+		}
+		for _, id := range out.IDs {
+			if out.Kind == Events {
+				events[id] = true
+			}
+		}
+	}
+	if s.gone < 0 || s.gone > len(s.ready) {
+		t.Errorf("%d of %d are gone", s.gone, len(s.ready))
+	}
+}
+
 // The ring counts what it has: a batch that is dropped or cleared no longer counts.
 func TestRingCountsItsBytes(t *testing.T) {
 	var r ring

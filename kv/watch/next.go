@@ -105,6 +105,7 @@ func (s *Stream) pop() *cursor {
 			c.state = nowhere
 			return c
 		}
+		s.gone--
 	}
 	s.caughtUp()
 	return nil

@@ -82,7 +82,8 @@ type Stream struct {
 	watchers map[int64]*watcher
 	idle     map[*group]*cursor
 	idleList []*cursor
-	ready    []*cursor // and some that are gone
+	ready    []*cursor // and some that are gone: fewer than the others, but for a few
+	gone     int       // of ready
 	reading  *cursor   // by Next, from the history; nil: none
 	// catching: Next has read the history, and something was due since each time. The stream counts in Hub.catching.
 	catching bool
@@ -258,7 +259,7 @@ func (s *Stream) Close() {
 	s.forgetAll()
 	delete(h.streams, s)
 	s.closed = true
-	s.notices, s.ready, s.asked, s.out = nil, nil, nil, Output{}
+	s.notices, s.ready, s.gone, s.asked, s.out = nil, nil, 0, nil, Output{}
 	if s.reading == nil { // else Next does it
 		s.caughtUp()
 	}
@@ -300,12 +301,25 @@ func (s *Stream) forget(id int64, w *watcher) {
 	c.remove(w)
 	delete(s.watchers, id)
 	if len(c.ids) == 0 {
+		if c.state == ready {
+			s.leftReady()
+		}
 		h.unplace(c)
 		h.release(c.group)
 	}
 	if h.watchers--; h.watchers == 0 {
 		h.retire()
 	}
+}
+
+// leftReady notes that a cursor in ready is gone. A client that makes watchers and cancels them could have any number there,
+// while it is due the answers to that.
+func (s *Stream) leftReady() {
+	if s.gone++; s.gone < 64 || s.gone < len(s.ready)/2 {
+		return
+	}
+	s.ready = slices.DeleteFunc(s.ready, func(c *cursor) bool { return len(c.ids) == 0 })
+	s.gone = 0
 }
 
 // retire notes that nobody watches any more. What was published is matched for nobody, so that all of it counts as

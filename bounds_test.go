@@ -14,8 +14,8 @@ import (
 	"testing"
 )
 
-// bounds says of each list, map and channel of the packages that anybody can connect to what keeps
-// it from growing without end. A test that it names shows that.
+// bounds says of each list, map and channel of the packages that anybody can connect to, and of those that keep the state
+// and the log, what keeps it from growing without end. A test that it names shows that.
 var bounds = map[string]string{
 	"internal/frontend/clients Port.sources":         "the connections: TestListenerClosesSurplusAtOnce",
 	"internal/frontend/clients Port.all":             "Limits.Connections: TestWhoHasMostGivesWayToWhoHasLess",
@@ -307,15 +307,118 @@ var bounds = map[string]string{
 	"kv/watch Stream.watchers":   "Limits.StreamWatchers: TestRefusalLeavesTheLiveWatcherAlone",
 	"kv/watch Stream.idle":       "Limits.StreamWatchers",
 	"kv/watch Stream.idleList":   "Limits.StreamWatchers",
-	"kv/watch Stream.ready":      "Limits.StreamWatchers, and those of Stream.notices",
+	"kv/watch Stream.ready":      "Limits.StreamWatchers: TestWatchersThatAreCanceledBeforeTheirTurnAreForgotten",
 	"kv/watch Stream.asked":      "Limits.StreamWatchers",
 	"kv/watch Stream.notices":    "noticesPerWatcher: TestClientThatReadsNoAnswersIsFoundOut",
 	"kv/watch Output.IDs":        "Limits.StreamWatchers",
 	"kv/watch Output.Batches":    "the bytes that Next may hand out: TestOutputsAreCutByBytesBetweenRevisions",
-	"kv/watch pieces.recent":     "keptPieces: TestWhatAHubKeepsIsBounded",
+	"kv/watch pieces.recent":     "keptPieces, and Limits.allPieces: TestWhatAHubKeepsIsBounded, TestAHugeRevisionIsKeptWhileSomebodyIsBehind",
 	"kv/watch piece.revisions":   "Limits.PieceBytes: TestWhatAHubKeepsIsBounded",
-	"kv/watch piece.batches":     "cachedPerPiece: TestWhatAHubKeepsIsBounded",
+	"kv/watch piece.batches":     "Limits.PieceBatchBytes: TestWhatAHubKeepsIsBounded, TestABatchCountsForEachFaceThatEncodesIt",
 	"kv/watch found.batches":     "the piece",
+
+	// The store, its history, and the log.
+	"kv Op.Value":              "rsm.MaxOpBytesLimit, and Limits.MaxValueBytes at the front door: TestValidate",
+	"kv PutOp.Value":           "as Op.Value: TestInvalidTransactionsAreNamed",
+	"kv Compare.Value":         "as Op.Value: TestInvalidTransactionsAreNamed",
+	"kv Txn.If":                "rsm.MaxOpBytesLimit, and Limits.MaxTxnOps at the front door: TestInvalidTransactionsAreNamed",
+	"kv Txn.Then":              "as Txn.If",
+	"kv Txn.Else":              "as Txn.If",
+	"kv changes.puts":          "the transaction",
+	"kv changes.deletes":       "the transaction",
+	"kv plan.steps":            "the transaction",
+	"kv step.slots":            "maxDeleteBytes: TestWhatATransactionDeletesIsBounded",
+	"kv step.value":            "planner.kept",
+	"kv planner.removed":       "maxDeleteBytes: TestWhatATransactionDeletesIsBounded",
+	"kv planner.leases":        "the transaction",
+	"kv planner.kept":          "maxKeptBytes at the front door, run.MaxRunBytes in the log: TestPutsThatKeepTheirValueAreBounded, TestPutsThatNoRunCanHoldAreRefusedWhereTheyAreExecuted",
+	"kv TxnResult.Responses":   "the transaction",
+	"kv DeleteResult.Prev":     "maxResultBytes: TestResultsOfTransactionsAreBounded",
+	"kv RangeResult.Entries":   "RangeOp.Limit and MaxBytes; in a transaction maxResultBytes: TestResultsOfTransactionsAreBounded",
+	"kv gatherer.rows":         "RangeOp.Limit and MaxBytes, and sortedBytes: TestRowsThatAreKeptToBeSortedAreBounded, TestValuesThatAreKeptToBeSortedAreBounded, TestValuesThatAreOnlySortedByAreBounded",
+	"kv gatherer.chunk":        "scanChunk",
+	"kv gatherer.refs":         "gatherer.chunk, or rows",
+	"kv Entry.Value":           "the record",
+	"kv Result.Value":          "the record",
+	"kv revisionWriter.events": "maxEvents: TestEventsOfARevisionAreBounded",
+	"kv pins.at":               "the readers, each for one call: TestReadersPinWhatTheyRead",
+	"kv loader.key":            "the key",
+	"kv loader.older":          "the versions of a key",
+	"kv Store.live":            "the runs to which the index refers: TestRunsThatAreNotLiveAreForgotten",
+	"kv Store.deadDeletes":     "the runs that there are at the start",
+
+	"kv/index hash.directory":    "the keys; the front door takes none beyond --max-index-bytes: TestMemory",
+	"kv/index keys.chunks":       "the keys: TestMemoryIsUsedAgain",
+	"kv/index keys.unused":       "keys.chunks",
+	"kv/index keys.spare":        "keys.chunks",
+	"kv/index Loader.older":      "the versions",
+	"kv/index Loader.tombstones": "the keys",
+	"kv/index pool.chunks":       "the versions: TestMemoryIsUsedAgain",
+	"kv/index queue.chunks":      "the versions: TestAllGoesWhenAllIsDeleted",
+
+	"kv/run Record.Key":          "maxRecord",
+	"kv/run Record.Value":        "maxRecord",
+	"kv/run record.raw":          "maxRecord",
+	"kv/run Entry.Key":           "the record",
+	"kv/run History.mu.runs":     "the history on the disk",
+	"kv/run memory.free":         "maxChunk, or one record",
+	"kv/run chunk.b":             "what no file has yet, and Options.CacheBytes: TestMemoryIsBounded, TestHistoryInMemoryAloneHasABound",
+	"kv/run openFiles.mu.byFile": "Options.OpenFiles, and those in use: TestOpenFilesAreBounded",
+	"kv/run footer.b":            "the records of a run",
+	"kv/run entries.b":           "a block",
+	"kv/run fileCursor.buf":      "loadBytes, over all runs",
+	"kv/run memoryCursor.left":   "the records of a run in memory",
+	"kv/run packed.b":            "the records of a run in memory",
+	"kv/run packed.items":        "the records of a run in memory",
+	"kv/run packed.shared":       "a key",
+	"kv/run packed.steps":        "the records of a run in memory",
+	"kv/run RecordReader.ahead":  "maxAhead, or one record: TestRecordsThatLieTogetherAreReadAtOnce",
+	"kv/run reader.buf":          "pieceBytes, or one record",
+	"kv/run Rewritten.old":       "state.rewriteBytes",
+	"kv/run Rewritten.new":       "state.rewriteBytes",
+	"kv/run Rewritten.moves":     "state.rewriteBytes",
+	"kv/run Rewritten.keys":      "state.rewriteBytes",
+	"kv/run rewriter.tail":       "a record",
+
+	"state encoder.b":         "of one command, or image",
+	"state decoder.b":         "of one command, or image",
+	"state More.Leases":       "rsm.MaxOpBytesLimit, and logtime's Config.MaxKeepAlives",
+	"state Result.TTL":        "More.Leases",
+	"state deletes.clean":     "the runs",
+	"state deletes.dead":      "the runs",
+	"state executed.seen":     "maxNames, twice",
+	"state files.work":        "1",
+	"state files.fetched":     "the runs of a manifest: TestAFileThatIsToGoIsFetchedAgain",
+	"state files.replaced":    "0",
+	"state files.pins":        "the streams that are open, with the files of their manifests",
+	"state files.pinned":      "the streams that are open",
+	"state files.doomed":      "files.pins",
+	"state Foundation.Leases": "Limits.Leases",
+	"state Image.small":       "maxSmallStream",
+	"state Machine.purging":   "1",
+	"state manifest.runs":     "the history on the disk",
+	"state usersNow.replaced": "0",
+	"state scrubs.wanted":     "1",
+	"state scrubs.suspects":   "the runs",
+	"state scrubs.damaged":    "the runs",
+	"state small.alarms":      "MaxAlarms",
+	"state timesImage.marks":  "maxTimeMarks: TestOldTimesAreKeptCoarsely",
+
+	"wal background.quit":      "0",
+	"wal listing.segments":     "the files of the log",
+	"wal listing.snapshots":    "the files of the log",
+	"wal listing.temps":        "the files of the log",
+	"wal liveSegments.mu.list": "the log, which is compacted: TestCompactRemovesSegments",
+	"wal writer.mu.buf":        "maxFrame, and maxKeptBuffer between two batches: TestBuffersOfHugeBatchesAreNotKept",
+	"wal spare.mu.zeros":       "fillStep",
+	"wal spare.mu.reusable":    "maxReusable: TestFilesThatWaitAreBounded",
+	"wal stamp.old":            "the sectors of a segment",
+	"wal frame.masked":         "the segment",
+	"wal replay.entries":       "the log",
+	"wal replay.segments":      "the log",
+	"wal snapshotWriter.buf":   "one chunk",
+	"wal snapshotReader.chunk": "one chunk",
+	"wal snapshotReader.buf":   "one chunk",
 
 	"api RequestBatch.Requests":                "maxBatchRequests: TestBatchOfTooManyRequestsIsRefused, TestDecodersAllocateLittle",
 	"api Request.Key":                          "the batch",
@@ -493,18 +596,23 @@ func growing(pkg string, d *ast.GenDecl, fields map[string]bool) {
 		if !ok {
 			continue
 		}
-		for _, f := range of.Fields.List {
+		growingIn(pkg+" "+typ.Name.Name, of, fields)
+	}
+}
+
+// growingIn adds those of one struct, and of the structs without a name that are in it.
+func growingIn(name string, of *ast.StructType, fields map[string]bool) {
+	for _, f := range of.Fields.List {
+		for _, field := range f.Names {
 			switch kind := f.Type.(type) {
 			case *ast.ArrayType:
-				if kind.Len != nil {
-					continue
+				if kind.Len == nil {
+					fields[name+"."+field.Name] = true
 				}
 			case *ast.MapType, *ast.ChanType:
-			default:
-				continue
-			}
-			for _, name := range f.Names {
-				fields[pkg+" "+typ.Name.Name+"."+name.Name] = true
+				fields[name+"."+field.Name] = true
+			case *ast.StructType:
+				growingIn(name+"."+field.Name, kind, fields)
 			}
 		}
 	}

@@ -39,7 +39,7 @@ func (s *Store) Purge(budget int) (more bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.index.Purge(s.pins.oldest(s.durable), budget, func(ref index.Ref) {
-		s.live[ref.Run] -= int64(ref.Size)
+		s.notLive(ref)
 		s.forgotten++
 	})
 }
@@ -77,8 +77,16 @@ func (s *Store) Move(key string, mod uint64, from, to index.Ref) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.index.Move(key, mod, from, to) {
-		s.live[from.Run] -= int64(from.Size)
+		s.notLive(from)
 		s.live[to.Run] += int64(to.Size)
+	}
+}
+
+// notLive notes that the index does not refer to a record any more. Of a run to which it does not refer at all nothing
+// is left. The locks are held.
+func (s *Store) notLive(ref index.Ref) {
+	if s.live[ref.Run] -= int64(ref.Size); s.live[ref.Run] == 0 {
+		delete(s.live, ref.Run)
 	}
 }
 

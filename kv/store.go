@@ -64,7 +64,8 @@ type Leases interface {
 type Publisher interface {
 	// Active tells whether anybody watches. If not, no events are made.
 	Active() bool
-	// Publish gets all events of a revision, or none of them if nobody was watching when it began.
+	// Publish gets all events of a revision, or none of them if nobody was watching when it began, or if they are too
+	// many: more than maxEvents.
 	// They have no Prev, and never change.
 	Publish(revision uint64, events []Event)
 	// Compacted says that nothing below a revision will be readable soon. It is told before any of it is refused.

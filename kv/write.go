@@ -13,7 +13,7 @@ type revisionWriter struct {
 	revision uint64
 	wall     int64
 	changes  int // that are still to come; the last one ends the revision
-	// watched tells whether events are wanted. That is decided once for the whole revision.
+	// watched tells whether events are wanted, and not too many. That is decided once for the whole revision.
 	watched bool
 	events  []Event
 }
@@ -21,9 +21,13 @@ type revisionWriter struct {
 // begin returns the writer of the next revision, which has a number of changes, at least 1.
 func (s *Store) begin(changes int, wall int64) revisionWriter {
 	w := revisionWriter{s: s, revision: s.revision + 1, wall: wall, changes: changes}
-	w.watched = s.publish != nil && changes > 0 && s.publish.Active()
+	w.watched = s.publish != nil && changes > 0 && changes <= maxEvents && s.publish.Active()
 	return w
 }
+
+// maxEvents is how many events of a revision are made at most. Where there are more, as after a delete of very many
+// keys, watchers find them in the history, as they do where more events wait than there is room for.
+const maxEvents = 1 << 17
 
 // write puts or deletes one key. slot is the key's, 0 if the index does not know it. The
 // revision becomes visible with its last change.

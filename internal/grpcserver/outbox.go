@@ -112,8 +112,9 @@ func (o *outbox) waits() bool {
 	return o.ending
 }
 
-// frame appends the frames of a stream that may be written now: at most one of data. conn.mu is held.
-func (c *conn) frame(b []byte, st *stream) []byte {
+// frame appends the frames of a stream that may be written now: at most one of data, of so many bytes at most. conn.mu
+// is held.
+func (c *conn) frame(b []byte, st *stream, most int) []byte {
 	o := &st.out
 	if !o.begun && !o.flush && len(o.headers) == 0 && o.size == 0 && o.ending { // trailers alone
 		b = c.response.appendHeaders(b, st.id, nil, &o.trailers)
@@ -123,7 +124,7 @@ func (c *conn) frame(b []byte, st *stream) []byte {
 		b = c.response.appendHeaders(b, st.id, o.headers, nil)
 		o.begun = true
 	}
-	if n := int(min(int64(o.size), o.window, c.sendWindow, maxFrame)); n > 0 {
+	if n := int(min(int64(o.size), o.window, c.sendWindow, maxFrame, int64(most))); n > 0 {
 		o.window -= int64(n)
 		c.sendWindow -= int64(n)
 		b = appendFrame(b, http2.FrameData, 0, st.id, n)

@@ -7,8 +7,12 @@ import (
 	"sync"
 )
 
-// writeBytes is about how much is written at once.
-const writeBytes = 64 << 10
+// writeBytes is how much data is written at once, at most. Over loopback it is one segment of TCP: a packet of 64 KiB
+// without the headers of IPv6 and TCP. A few bytes more would be a segment of their own, which costs as much.
+const writeBytes = 64<<10 - 40 - 20 - 12
+
+// minWrite is how much room for a frame there has to be left of that.
+const minWrite = 1 << 10
 
 // writeBuffers has the memory of what is being written. Connections that have nothing to write have none.
 var writeBuffers = sync.Pool{New: func() any { return new([]byte) }}
@@ -75,7 +79,7 @@ func (c *conn) fill(b []byte) []byte {
 		c.control = nil
 	}
 	before := len(b)
-	for len(b) < writeBytes {
+	for len(b) <= writeBytes-minWrite {
 		st := c.next()
 		if st == nil {
 			break
@@ -85,7 +89,7 @@ func (c *conn) fill(b []byte) []byte {
 		case c.sendWindow <= 0 && st.out.begun && st.out.size > 0:
 			c.starved.add(st)
 		default:
-			b = c.frame(b, st)
+			b = c.frame(b, st, writeBytes-len(b)-frameHeader)
 			c.schedule(st)
 		}
 	}

@@ -3,11 +3,14 @@ package grpcserver
 import (
 	"bytes"
 	"context"
+	"net"
+	"slices"
 	"testing"
 	"testing/synctest"
 
 	"golang.org/x/net/http2"
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/metadata"
 )
 
@@ -255,4 +258,43 @@ func TestALargeMessageIsAwaited(t *testing.T) {
 			s.conn(t).wantQuiet(t)
 		})
 	}
+}
+
+// writesConn notes how much each write has.
+type writesConn struct {
+	net.Conn
+	sizes []int
+}
+
+func (c *writesConn) Write(b []byte) (int, error) {
+	c.sizes = append(c.sizes, len(b))
+	return c.Conn.Write(b)
+}
+
+// Writes of a large message are full, and none has a few bytes more than go into a segment over loopback.
+func TestWritesAreOneSegmentOverLoopback(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const size = 1_000_000
+		var writes *writesConn
+		s := serve(t, &service{call: func(context.Context, []byte) ([]byte, error) { return pattern(1, size), nil }}, func(cfg *Config) {
+			cfg.Handshake = func(nc net.Conn) (net.Conn, credentials.AuthInfo, error) {
+				writes = &writesConn{Conn: nc}
+				return writes, nil, nil
+			}
+		})
+		c := s.dial(t, initialWindowOf(1<<30))
+		c.widen(0, 1<<30)
+		synctest.Wait()
+		before := len(writes.sizes)
+		c.want(c.call(nil), pattern(1, size))
+		sizes := writes.sizes[before:]
+		const first = 100 // headers come before the data
+		if most := slices.Max(sizes); most > writeBytes+first || len(sizes) > size/writeBytes+2 {
+			t.Errorf("%d bytes are written in pieces of %v, want at most %d", size, sizes, writeBytes)
+		}
+		if slices.ContainsFunc(sizes[1:], func(n int) bool { return n > writeBytes }) {
+			t.Errorf("pieces of %v, want at most %d", sizes, writeBytes)
+		}
+		s.conn(t).wantQuiet(t)
+	})
 }

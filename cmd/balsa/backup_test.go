@@ -22,6 +22,8 @@ import (
 
 	"balsa.example/clerk"
 	"balsa.example/internal/backup"
+	"balsa.example/internal/datadir"
+	"balsa.example/vfs"
 )
 
 // TestBackupsFromTheCommandLine makes two, lists and checks them, and finds damage.
@@ -516,4 +518,36 @@ func TestABackupGoesOnInPeace(t *testing.T) {
 			t.Errorf("%d streams in a minute, then %v", streams, err)
 		}
 	})
+}
+
+// A directory that a command writes to, or a server runs on, is nobody else's.
+func TestOneRestoreAtATime(t *testing.T) {
+	endpoints, dir := oneServer(t), t.TempDir()
+	saved, data := filepath.Join(dir, "backup"), filepath.Join(dir, "data")
+	if code, _, errs := balsa(t, "", "backup", saved, endpoints); code != exitOK {
+		t.Fatal(errs)
+	}
+	for round := range 2 {
+		release, err := reserve(data)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if code, _, errs := balsa(t, "", "restore", saved, "--data-dir", data); code != exitUsage || !strings.Contains(errs, "is in use") {
+			t.Errorf("a second one: %d %s", code, errs)
+		}
+		if used, err := datadir.InUse(vfs.OS, data); err != nil || !used {
+			t.Errorf("a server could be started: %v", err)
+		}
+		if release(); round == 0 {
+			if _, err := os.Stat(data); err == nil {
+				t.Error("a directory is left, and nothing was written")
+			}
+		}
+	}
+	if code, _, errs := balsa(t, "", "restore", saved, "--data-dir", data); code != exitOK {
+		t.Fatal(errs)
+	}
+	if entries, err := os.ReadDir(data); err != nil || len(entries) != 1 {
+		t.Errorf("%v: %v", entries, err)
+	}
 }

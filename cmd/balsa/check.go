@@ -164,9 +164,6 @@ backup: see there for leases, sessions and revisions.
 		if dataDir == "" {
 			return usageError("--data-dir is missing: the directory to make")
 		}
-		if err := emptyDir(dataDir); err != nil {
-			return err
-		}
 		j, err := p.recoverFrom(c.Context(), args[0], dataDir, yes, keep)
 		if err != nil {
 			return explainRecover(err)
@@ -209,12 +206,11 @@ type survivorJSON struct {
 const recovering = "recovering"
 
 func (p *program) recoverFrom(ctx context.Context, old, dataDir string, yes, keep bool) (j *survivorJSON, err error) {
-	_, missing := vfs.OS.Stat(dataDir)
-	defer func() {
-		if missing != nil && (j == nil || j.Made == nil) {
-			_ = vfs.OS.Remove(dataDir) // if it is empty
-		}
-	}()
+	release, err := reserve(dataDir)
+	if err != nil {
+		return nil, err
+	}
+	defer release()
 	reading := p.waiting("reading " + old)
 	s, err := offline.Survey(ctx, vfs.OS, old, filepath.Join(dataDir, recovering))
 	reading.end()

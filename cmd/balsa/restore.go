@@ -13,6 +13,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"balsa.example/internal/backup"
+	"balsa.example/internal/datadir"
 	"balsa.example/kv/run"
 	"balsa.example/state"
 	"balsa.example/vfs"
@@ -121,9 +122,11 @@ func (p *program) restoreFrom(ctx context.Context, dir string, f restoreFlags) (
 	if f.revision != 0 && f.at != "" {
 		return nil, usageError("--revision and --time are not both to be given")
 	}
-	if err := emptyDir(f.dataDir); err != nil {
+	release, err := reserve(f.dataDir)
+	if err != nil {
 		return nil, err
 	}
+	defer release()
 	if info, err := os.Stat(dir); err == nil && info.Mode().IsRegular() {
 		return p.restoreEtcd(ctx, dir, f)
 	}
@@ -158,7 +161,6 @@ func (p *program) restoreFrom(ctx context.Context, dir string, f restoreFlags) (
 func (p *program) writeRestored(
 	f restoreFlags, size int64, at backup.At, moveTo uint64, restore func(state.Restoration) (*state.Image, error),
 ) (*restoredJSON, error) {
-	_, missing := vfs.OS.Stat(f.dataDir)
 	r := state.Restoration{FS: vfs.OS, Dir: filepath.Join(f.dataDir, "state"), Revision: at.Revision, MoveTo: moveTo}
 	written, bytes := &transfer{verb: "restored", first: "reading the index of the keys"}, int64(0)
 	r.Pace = func(n int) {
@@ -170,9 +172,6 @@ func (p *program) writeRestored(
 	told.end()
 	if err != nil {
 		_ = os.RemoveAll(r.Dir) // what is written in part is of no use, and would be in the way of the next attempt
-		if missing != nil {
-			_ = vfs.OS.Remove(f.dataDir)
-		}
 	}
 	return restored, err
 }
@@ -216,6 +215,24 @@ func parseTime(text string) (time.Time, error) {
 	return time.Time{}, usageError("--time is %q; it must be such as 2026-10-01T14:32:00Z, or 2026-10-01 14:32", text)
 }
 
+// reserve refuses a directory that has anything, and lets nobody else use it until release is called.
+func reserve(dir string) (release func(), err error) {
+	if err := emptyDir(dir); err != nil {
+		return nil, err
+	}
+	release, err = datadir.Reserve(vfs.OS, dir)
+	if errors.Is(err, datadir.ErrInUse) {
+		return nil, usageError("--data-dir: %w", err)
+	} else if err != nil {
+		return nil, err
+	}
+	if err := emptyDir(dir); err != nil { // another command may have been faster
+		release()
+		return nil, err
+	}
+	return release, nil
+}
+
 // emptyDir refuses a directory that has anything.
 func emptyDir(dir string) error {
 	names, err := vfs.OS.List(dir)
@@ -224,7 +241,7 @@ func emptyDir(dir string) error {
 	} else if err != nil {
 		return err
 	}
-	names = slices.DeleteFunc(names, func(name string) bool { return name == "lost+found" })
+	names = slices.DeleteFunc(names, func(name string) bool { return name == "lost+found" || name == datadir.LockName })
 	if len(names) == 0 {
 		return nil
 	}

@@ -18,9 +18,11 @@ import (
 	"balsa.example/wal"
 )
 
-// The names in a data directory, besides memberFileName.
+// LockName is the file that is locked while a process uses a data directory.
+const LockName = "LOCK"
+
+// The other names in a data directory, besides memberFileName.
 const (
-	lockName     = "LOCK"
 	walName      = "wal"
 	divergedName = "DIVERGED"
 	stateName    = "state" // is the replica's; before the cluster has begun it is there if it was restored
@@ -86,7 +88,7 @@ func Open(cfg Config) (*Dir, error) {
 		return nil, fmt.Errorf("make data directory: %w", err)
 	}
 	var err error
-	d.lock, err = d.fs.Lock(filepath.Join(cfg.Path, lockName))
+	d.lock, err = d.fs.Lock(filepath.Join(cfg.Path, LockName))
 	if errors.Is(err, vfs.ErrLocked) {
 		return nil, fmt.Errorf("%w: %s: another process runs on it (%w)", ErrInUse, cfg.Path, err)
 	} else if err != nil {
@@ -116,7 +118,7 @@ func (d *Dir) inspect() error {
 		return err
 	}
 	// lost+found is of a mounted file system, and fixtures has certificates of the member's own making.
-	ours := []string{lockName, memberFileName + vfs.TempSuffix, "lost+found", "fixtures"}
+	ours := []string{LockName, memberFileName + vfs.TempSuffix, "lost+found", "fixtures"}
 	if d.cfg.Owner.Origin != (birth.Origin{}) && !d.cfg.Owner.Joins {
 		ours = append(ours, stateName)
 	}

@@ -52,7 +52,7 @@ func Inspect(fsys vfs.FS, path string) (*Found, error) {
 
 // InUse tells whether another process runs on a directory. It makes no file.
 func InUse(fsys vfs.FS, path string) (bool, error) {
-	name := filepath.Join(path, lockName)
+	name := filepath.Join(path, LockName)
 	if _, err := fsys.Stat(name); errors.Is(err, fs.ErrNotExist) {
 		return false, nil
 	}
@@ -63,4 +63,28 @@ func InUse(fsys vfs.FS, path string) (bool, error) {
 		return false, nil // of a file system that is mounted to be read, perhaps
 	}
 	return false, lock.Close()
+}
+
+// Reserve locks a directory that is no member's yet, for a command that writes to it what a member is to begin with: no
+// server starts on it, and no other command writes to it. A directory that is missing is made. release undoes both,
+// unless something was written. The error is ErrInUse where another process has the lock.
+func Reserve(fsys vfs.FS, path string) (release func(), err error) {
+	_, missing := fsys.Stat(path)
+	if err := vfs.MakeDir(fsys, path); err != nil {
+		return nil, err
+	}
+	name := filepath.Join(path, LockName)
+	lock, err := fsys.Lock(name)
+	if errors.Is(err, vfs.ErrLocked) {
+		return nil, fmt.Errorf("%w: %s", ErrInUse, path)
+	} else if err != nil {
+		return nil, fmt.Errorf("lock %s: %w", path, err)
+	}
+	return func() {
+		_ = fsys.Remove(name) // while it is held. One that stays is in nobody's way
+		_ = lock.Close()
+		if missing != nil {
+			_ = fsys.Remove(path) // if it is empty
+		}
+	}, nil
 }

@@ -93,6 +93,7 @@ var bounds = map[string]string{
 	"internal/grpcserver headerReader.key":     "Config.MaxHeaderBytes: TestHeadersAreBounded",
 	"internal/grpcserver headerReader.known":   "maxKnown and maxKnownBytes: TestKnownRequestsAreBounded",
 	"internal/grpcserver inbox.data":           "Config.StreamWindow, or a message: TestTheInboxIsBoundedWhileAMessageIsAwaited, TestAClientIsAllowedOneWindowAheadOfItsHandler, TestMessagesThatAreTooLargeAreRefused, TestTheMemoryOfAMessageIsLetGo",
+	"internal/grpcserver inbox.behind":         "Config.StreamWindow divided by ownMemory: TestMessagesHaveTheirOwnMemory",
 	"internal/grpcserver turns.waiting":        "Config.MaxStreams: TestLargeMessagesTakeTurns, TestStreamsThatEndLeaveTheirTurn",
 	"internal/grpcserver outbox.headers":       "maxMetadata: TestMetadataOfAResponseIsBounded",
 	"internal/grpcserver outbox.messages":      "sendQuota, and one message: TestWhatAStreamHasToSendIsBounded",

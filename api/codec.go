@@ -61,7 +61,7 @@ func (c codec) Marshal(v any) (mem.BufferSlice, error) {
 func (c codec) Unmarshal(data mem.BufferSlice, v any) error {
 	switch b := v.(type) {
 	case *RequestBatch:
-		return decodeRequests(data.Materialize(), b) // a copy, which the requests share
+		return decodeRequests(kept(data), b)
 	case *ReplyBatch:
 		if data.Len() > keptBuffer || data.Len() >= sharedPart && hasOneReply(data) {
 			return decodeReplies(joined(data), b, true)
@@ -77,6 +77,16 @@ func (c codec) Unmarshal(data mem.BufferSlice, v any) error {
 		return decodeCounted(data.Materialize(), b.(proto.Message))
 	}
 	return c.CodecV2.Unmarshal(data, v)
+}
+
+// kept returns data in memory that may be kept: that of a mem.SliceBuffer is not used again.
+func kept(data mem.BufferSlice) []byte {
+	if len(data) == 1 {
+		if b, ok := data[0].(mem.SliceBuffer); ok {
+			return b
+		}
+	}
+	return data.Materialize()
 }
 
 // hasOneReply tells whether a batch of replies has one, and nothing else, which is how large ones come.

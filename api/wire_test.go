@@ -283,6 +283,29 @@ func TestNestingIsBounded(t *testing.T) {
 }
 
 // BenchmarkCodec encodes and decodes a batch of 64 puts of 256 bytes.
+// Requests share the memory of their message only if nobody uses that again.
+func TestRequestsKeepMemoryOfTheirOwn(t *testing.T) {
+	data, err := Codec().Marshal(&RequestBatch{Requests: []*Request{{Key: []byte("key"), Value: bytes.Repeat([]byte("v"), 2<<10)}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, reused := range []bool{false, true} {
+		memory := data.Materialize()
+		buffer := mem.Buffer(mem.SliceBuffer(memory))
+		if reused {
+			buffer = mem.NewBuffer(&memory, mem.NopBufferPool{})
+		}
+		got := new(RequestBatch)
+		if err := Codec().Unmarshal(mem.BufferSlice{buffer}, got); err != nil {
+			t.Fatal(err)
+		}
+		clear(memory)
+		if changed := string(got.Requests[0].Key) != "key"; changed == reused {
+			t.Errorf("memory that is used again: %v; the request has changed: %v", reused, changed)
+		}
+	}
+}
+
 func BenchmarkCodec(b *testing.B) {
 	batch := &RequestBatch{}
 	for i := range 64 {

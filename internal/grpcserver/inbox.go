@@ -19,7 +19,10 @@ const prefixSize = 5
 // still send it is at most a window, or the message that somebody waits for and endRoom if that is larger.
 type inbox struct {
 	mu     sync.Mutex
-	data   []byte
+	data   []byte      // the next message, and others behind it if they are small
+	taken  int         // bytes of the memory of data that were taken
+	behind [][]byte    // what follows data, in other memory
+	later  int         // bytes of behind
 	ended  bool        // the client sends no more
 	err    error       // the stream is over
 	came   wake.Signal // for the handler of a stream that waits; of a unary call it is zero, and wakes nobody
@@ -41,10 +44,39 @@ func (in *inbox) put(payload []byte, padding int, ended bool, cfg *Config) (d du
 	if in.err != nil {
 		return d, true // nobody takes it
 	}
-	in.data = append(in.data, payload...)
+	in.add(payload)
 	in.came.Set()
 	return in.due(cfg), true
 }
+
+// ownMemory is the size from which on a message, with its prefix, has memory of its own.
+const ownMemory = 4 << 10
+
+// add adds what has come. What follows a message that is not small goes into other memory: so the message is not
+// copied when that grows, and who decodes it may keep it. That memory has the size of the message, if half of it has come.
+func (in *inbox) add(payload []byte) {
+	if len(payload) == 0 {
+		return
+	}
+	last := &in.data
+	if n := len(in.behind); n > 0 {
+		last = &in.behind[n-1]
+	}
+	if len(*last) >= ownMemory && len(*last) == prefixSize+messageSize(*last) {
+		in.behind = append(in.behind, nil)
+		last = &in.behind[len(in.behind)-1]
+	}
+	if len(*last) == 0 && len(payload) >= ownMemory {
+		*last = make([]byte, 0, min(max(len(payload), prefixSize+messageSize(payload)), 2*len(payload)))
+	}
+	*last = append(*last, payload...)
+	if last != &in.data {
+		in.later += len(payload)
+	}
+}
+
+// size is how much has come that was not taken, in bytes.
+func (in *inbox) size() int { return len(in.data) + in.later }
 
 // due is what follows from what has come, or was taken.
 type due struct {
@@ -86,7 +118,7 @@ func (in *inbox) credit(need int, cfg *Config) int {
 	if in.ended || in.err != nil {
 		return 0
 	}
-	has := len(in.data) + in.window
+	has := in.size() + in.window
 	n := max(cfg.StreamWindow, need) - has
 	if n < cfg.StreamWindow/2 && has >= need {
 		return 0
@@ -109,7 +141,7 @@ func (in *inbox) close(err error) {
 	if in.err == nil {
 		in.err = err
 	}
-	in.data = nil
+	in.data, in.taken, in.behind, in.later = nil, 0, nil, 0
 	in.came.Set()
 }
 
@@ -117,6 +149,7 @@ func (in *inbox) close(err error) {
 type message struct {
 	data       []byte
 	compressed bool
+	own        bool // most of the memory is its own
 }
 
 // take removes the next message. ok is false if it has not come, and may come: the caller waits for it. At
@@ -142,18 +175,29 @@ func (in *inbox) take(cfg *Config, encoding string) (m message, ok bool, err err
 		}
 		return message{}, false, errCut
 	}
-	m = message{in.data[prefixSize:size:size], in.data[0] == 1}
-	switch in.data = in.data[size:]; {
+	m = message{in.data[prefixSize:size:size], in.data[0] == 1, in.taken+cap(in.data) < 2*size}
+	in.data, in.taken = in.data[size:], in.taken+size
+	switch {
 	case len(in.data) == 0:
-		in.data = nil // the message has the memory now
+		in.data, in.taken = nil, 0 // the message has the memory now
+		in.advance()
 	case size > cfg.StreamWindow:
-		in.data = slices.Clone(in.data) // which is little, and would keep that of the message
+		in.data, in.taken = slices.Clone(in.data), 0 // which is little, and would keep that of the message
 	}
 	in.hungry = false
 	if in.turn != noTurn {
 		in.turn = past
 	}
 	return m, true, nil
+}
+
+// advance makes what is behind data the next.
+func (in *inbox) advance() {
+	if len(in.behind) > 0 {
+		in.data, in.behind[0] = in.behind[0], nil
+		in.later -= len(in.data)
+		in.behind = in.behind[1:]
+	}
 }
 
 // end tells whether the client has ended the stream behind the one message that there has to be, which was taken.
@@ -207,5 +251,5 @@ func (in *inbox) answerable(encoding string) bool {
 	if len(in.data) < prefixSize {
 		return false
 	}
-	return checkPrefix(in.data, in.most, encoding) != nil || len(in.data) >= 2*prefixSize+messageSize(in.data)
+	return checkPrefix(in.data, in.most, encoding) != nil || in.size() >= 2*prefixSize+messageSize(in.data)
 }

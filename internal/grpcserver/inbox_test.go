@@ -295,6 +295,69 @@ func TestTheMemoryOfAMessageIsLetGo(t *testing.T) {
 	}
 }
 
+// memory is how much memory there is for what has come.
+func (in *inbox) memory() (n int) {
+	n = in.taken + cap(in.data)
+	for _, b := range in.behind {
+		n += cap(b)
+	}
+	return n
+}
+
+// Messages come in frames, faster than they are taken. None is lost, and they take little more memory than their size.
+// Where they are not small none keeps another in memory.
+func TestMessagesHaveTheirOwnMemory(t *testing.T) {
+	for seed := range uint64(300) {
+		rng := rand.New(rand.NewPCG(seed, 3))
+		least := int(seed%2) * ownMemory
+		in, cfg := &inbox{window: 1 << 30, most: 1 << 20}, &Config{StreamWindow: 1 << 20}
+		var sent [][]byte
+		took := 0
+		take := func() {
+			m, ok, err := in.take(cfg, "")
+			if err != nil || ok && (!bytes.Equal(m.data, sent[took]) || least > 0 && !m.own) {
+				t.Fatalf("seed %d, message %d: %d bytes, own %v, %v", seed, took, len(m.data), m.own, err)
+			}
+			if ok {
+				took++
+			}
+		}
+		for range 20 {
+			message := pattern(len(sent), least+rng.IntN(1+rng.IntN(40_000)))
+			sent = append(sent, message)
+			for rest := prefixed(message); len(rest) > 0; {
+				n := min(len(rest), max(least, 1+rng.IntN(maxFrame)))
+				in.put(rest[:n], 0, false, cfg)
+				in.put(nil, 0, false, cfg)
+				if rest = rest[n:]; in.memory() > 2*(in.size()+in.taken)+100 || len(in.behind) > 1+in.later/ownMemory {
+					t.Fatalf("seed %d: %d bytes for %d, of which %d were taken", seed, in.memory(), in.size()+in.taken, in.taken)
+				}
+			}
+			for range rng.IntN(3) {
+				take()
+			}
+		}
+		for range sent {
+			take()
+		}
+		if took != len(sent) || in.size() != 0 || in.memory() != 0 {
+			t.Fatalf("seed %d: %d of %d messages, %d bytes are left", seed, took, len(sent), in.memory())
+		}
+	}
+}
+
+// A small message is not the owner of memory that has others before or behind it.
+func TestASmallMessageKeepsNoOthersInMemory(t *testing.T) {
+	cfg := &Config{StreamWindow: 1 << 20}
+	in := &inbox{window: 1 << 30, most: 1 << 20}
+	in.put(bytes.Repeat(prefixed(make([]byte, 100)), 100), 0, false, cfg)
+	for i := range 100 {
+		if m, ok, err := in.take(cfg, ""); !ok || err != nil || m.own {
+			t.Fatalf("message %d: own %v, %v, %v", i, m.own, ok, err)
+		}
+	}
+}
+
 // A client gets credit for a large message when its handler waits for that, not when it has waited for
 // another.
 func TestCreditIsForTheMessageThatIsAwaited(t *testing.T) {
@@ -358,11 +421,11 @@ func TestTheInboxIsBoundedWhileAMessageIsAwaited(t *testing.T) {
 				in.due(cfg)
 			}
 			in.begin(cfg)
-			if has := len(in.data) + in.window; has > most || in.window < 0 {
-				t.Fatalf("seed %d, message of %d: %d bytes and a window of %d", seed, size, len(in.data), in.window)
+			if has := in.size() + in.window; has > most || in.window < 0 {
+				t.Fatalf("seed %d, message of %d: %d bytes and a window of %d", seed, size, in.size(), in.window)
 			}
 			if step > 100_000 {
-				t.Fatalf("seed %d, message of %d: nothing moves: %d bytes and a window of %d", seed, size, len(in.data), in.window)
+				t.Fatalf("seed %d, message of %d: nothing moves: %d bytes and a window of %d", seed, size, in.size(), in.window)
 			}
 		}
 	}

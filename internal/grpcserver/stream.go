@@ -1,6 +1,7 @@
 package grpcserver
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -184,12 +185,15 @@ func (st *stream) await(ask func(cfg *Config, encoding string) (message, bool, e
 // decode decodes a message, and returns how many bytes it was.
 func (st *stream) decode(received message, m any) (size int, err error) {
 	s, data := st.conn.server, received.data
-	if received.compressed {
+	switch {
+	case received.compressed:
 		s.decompressing <- struct{}{}
 		defer func() { <-s.decompressing }()
 		if data, err = decompress(data, st.in.most); err != nil {
 			return 0, err
 		}
+	case !received.own: // nobody is to keep what is not its own in memory
+		data = bytes.Clone(data)
 	}
 	if err := s.cfg.Codec.Unmarshal(mem.BufferSlice{mem.SliceBuffer(data)}, m); err != nil {
 		return 0, status.Errorf(codes.Internal, "grpc: failed to unmarshal the received message: %v", err)

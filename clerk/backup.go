@@ -20,6 +20,9 @@ const maxBackupImage = 1 << 30
 // backupStall is how long a server may be silent in the midst of a backup.
 const backupStall = 30 * time.Second
 
+// errSilent is why a Clerk has ended a stream, whose own error says only that somebody has.
+var errSilent = fmt.Errorf("the server has said nothing for %s", backupStall)
+
 // ErrBackupTime ends the stream of a backup that has lasted long. What has come is good, and the rest can
 // be had from a new stream.
 var ErrBackupTime = errors.New("the stream of the backup has lasted too long")
@@ -36,7 +39,8 @@ type Backup struct {
 	Endpoint string
 
 	stream  api.KV_BackupClient
-	cancel  context.CancelFunc
+	ctx     context.Context // of the stream
+	cancel  context.CancelCauseFunc
 	stalled *time.Timer // runs while something is awaited
 
 	image   []byte
@@ -101,8 +105,8 @@ func (n *network) Backup(ctx context.Context, address string) (*Backup, error) {
 
 // openBackup opens a stream, and reads the image from it.
 func openBackup(ctx context.Context, l *link) (b *Backup, token string, err error) {
-	ctx, cancel := context.WithCancel(ctx)
-	b = &Backup{cancel: cancel, stalled: time.AfterFunc(backupStall, cancel)}
+	ctx, cancel := context.WithCancelCause(ctx)
+	b = &Backup{ctx: ctx, cancel: cancel, stalled: time.AfterFunc(backupStall, func() { cancel(errSilent) })}
 	defer func() {
 		if err != nil {
 			b.Close()
@@ -126,7 +130,7 @@ func openBackup(ctx context.Context, l *link) (b *Backup, token string, err erro
 // Close ends the backup.
 func (b *Backup) Close() error {
 	b.stalled.Stop()
-	b.cancel()
+	b.cancel(nil)
 	return nil
 }
 
@@ -155,6 +159,9 @@ func (b *Backup) ask(req *api.BackupRequest) error {
 }
 
 func (b *Backup) error(err error) error {
+	if errors.Is(context.Cause(b.ctx), errSilent) {
+		return errSilent
+	}
 	switch status.Code(err) {
 	case codes.Aborted:
 		return fmt.Errorf("%w: %s", ErrBackupTime, status.Convert(err).Message())

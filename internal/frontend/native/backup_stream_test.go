@@ -14,6 +14,7 @@ import (
 	"balsa.example/clerk"
 	"balsa.example/internal/backup"
 	"balsa.example/internal/check/crashfs"
+	"balsa.example/raft"
 )
 
 // TestABackupHasAllThatWasAcknowledged, from any server, and a second one fetches what is new.
@@ -94,6 +95,23 @@ func TestBackupsAreForRoot(t *testing.T) {
 			}
 			ck.Close()
 		}
+	})
+}
+
+// TestASilentServerIsNamedSo: without a majority no server knows what was acknowledged, and a Clerk waits for none for ever.
+func TestASilentServerIsNamedSo(t *testing.T) {
+	withUsers(t, func(ctx context.Context, c *network, root *clerk.Clerk) {
+		for id := range raft.NodeID(3) {
+			c.net.Disconnect(id + 1)
+		}
+		began := time.Now()
+		if _, err := root.OpenBackup(context.Background()); !errors.Is(err, clerk.ErrUnavailable) || !strings.Contains(err.Error(), "said nothing for 30s") || strings.Contains(err.Error(), "context canceled") {
+			t.Error(err)
+		}
+		if took := time.Since(began); took > 2*time.Minute {
+			t.Errorf("it took %s", took)
+		}
+		c.net.Heal()
 	})
 }
 

@@ -5,7 +5,11 @@ import (
 	"log/slog"
 	"net"
 	"strings"
+	"time"
 )
+
+// notifyTimeout is how long an init daemon is waited for. The server's replica is not watched meanwhile.
+const notifyTimeout = time.Second
 
 // notifyInit tells an init daemon that has asked for it (sd_notify) that the server is ready.
 func (p *program) notifyInit() {
@@ -18,6 +22,7 @@ func (p *program) notifyInit() {
 	}
 	conn, err := net.Dial("unixgram", path)
 	if err == nil {
+		_ = conn.SetDeadline(time.Now().Add(notifyTimeout)) // else it would wait for a daemon that does not read
 		_, err = conn.Write([]byte("READY=1"))
 		err = errors.Join(err, conn.Close())
 	}

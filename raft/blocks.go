@@ -80,7 +80,8 @@ func sizeOf(entries []Entry) (size int) {
 	return size
 }
 
-// append adds entries behind the last one, and returns the sum of their sizes.
+// append adds entries behind the last one, and returns the sum of their sizes. A block behind a full one has all of its
+// memory at once; the first one grows with the log.
 func (b *blocks) append(entries []Entry) (size int) {
 	for len(entries) > 0 {
 		if n := len(b.list); n == 0 || len(b.list[n-1].entries) == blockEntries {
@@ -90,7 +91,11 @@ func (b *blocks) append(entries []Entry) (size int) {
 		have := len(last.entries)
 		some := entries[:min(len(entries), blockEntries-have)]
 		if need := have + len(some); need > cap(last.entries) {
-			last.entries = append(make([]Entry, 0, min(blockEntries, 2*need)), last.entries...)
+			room := blockEntries
+			if len(b.list) == 1 {
+				room = min(blockEntries, 2*need)
+			}
+			last.entries = append(make([]Entry, 0, room), last.entries...)
 		}
 		last.entries = append(last.entries, some...)
 		added := sizeOf(some)

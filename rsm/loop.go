@@ -158,16 +158,17 @@ func (n *Node[Op, Result]) runApply() {
 		case <-n.apply.wake.C():
 		}
 		for {
-			task, ok := n.apply.first()
+			task, more, ok := n.apply.first()
 			if !ok {
 				break
 			}
-			n.doApply(task)
+			n.doApply(task, more)
 		}
 	}
 }
 
-func (n *Node[Op, Result]) doApply(task ApplyTask[waiter[Result]]) {
+// doApply performs a task. more tells that others wait behind it.
+func (n *Node[Op, Result]) doApply(task ApplyTask[waiter[Result]], more bool) {
 	if n.stopping() {
 		n.applier.Drop(task)
 		return
@@ -189,7 +190,7 @@ func (n *Node[Op, Result]) doApply(task ApplyTask[waiter[Result]]) {
 		n.timed.Took(time.Duration(ended - began))
 	}
 	n.lease.applied.Store(uint64(n.applier.Index()))
-	n.inbox.addApplied(n.applier.Index())
+	n.inbox.addApplied(n.applier.Index(), more)
 	if checkpoint != nil {
 		n.checkpoint(checkpoint)
 	}

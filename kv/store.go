@@ -1,15 +1,12 @@
 package kv
 
 import (
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"sync"
 
 	"balsa.example/kv/index"
 	"balsa.example/kv/run"
-
-	"github.com/cespare/xxhash/v2"
 )
 
 // Store is every change of every key since the last compaction, in the order of revisions. The
@@ -159,12 +156,7 @@ func (s *Store) count(o operations) {
 func (s *Store) Hash() uint64 {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
-	var b [32]byte
-	binary.LittleEndian.PutUint64(b[0:], s.revision)
-	binary.LittleEndian.PutUint64(b[8:], s.compacted)
-	binary.LittleEndian.PutUint64(b[16:], s.chain)
-	binary.LittleEndian.PutUint64(b[24:], s.sum)
-	return xxhash.Sum64(b[:])
+	return s.hash(s.chain)
 }
 
 // Limits of what is read at once under the lock, so that operations do not wait long.

@@ -4,6 +4,8 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+
+	"github.com/cespare/xxhash/v2"
 )
 
 // firstRevision is the revision of an empty store, as in etcd.
@@ -51,6 +53,18 @@ func (t Totals) MoveOn(revision uint64) Totals {
 }
 
 var errTotals = errors.New("kv: damaged totals")
+
+// Hash is Store.Hash of a store with these totals, whose history ends with a chain hash.
+func (t *Totals) Hash(chain uint64) uint64 { return t.hash(chain) }
+
+func (t *totals) hash(chain uint64) uint64 {
+	var b [32]byte
+	binary.LittleEndian.PutUint64(b[0:], t.revision)
+	binary.LittleEndian.PutUint64(b[8:], t.compacted)
+	binary.LittleEndian.PutUint64(b[16:], chain)
+	binary.LittleEndian.PutUint64(b[24:], t.sum)
+	return xxhash.Sum64(b[:])
+}
 
 // Append appends the encoding of t to dst: the revisions, and of each mark that is not 0 its
 // number and revision. All are uvarints.

@@ -96,19 +96,46 @@ func (im *Image) Check(ctx context.Context, files run.Files) error {
 	if err != nil {
 		return err
 	}
-	p := &present{history: history}
+	p := im.present()
+	p.history = history
+	if p.keys, err = kv.OpenStore(history, im.state.totals, &p.leases, ctx.Err); err == nil {
+		err = im.wantHash(p.hash())
+	}
+	return errors.Join(err, history.Close())
+}
+
+// present is the state without its store.
+func (im *Image) present() *present {
+	p := new(present)
 	p.leases.table = im.leases
 	p.quota.Store(im.state.quota)
 	p.version.Store(im.state.version)
 	p.refused.Store(im.state.refused)
 	p.alarms.set(im.state.alarms)
 	p.users.set(im.state.users)
-	if p.keys, err = kv.OpenStore(history, im.state.totals, &p.leases, ctx.Err); err == nil {
-		if hash := p.hash(); hash != im.Hash() {
-			err = fmt.Errorf("%w: its parts have the hash %016x, and it says %016x", ErrManifest, hash, im.Hash())
-		}
+	return p
+}
+
+func (im *Image) wantHash(hash uint64) error {
+	if hash != im.Hash() {
+		return fmt.Errorf("%w: its parts have the hash %016x, and it says %016x", ErrManifest, hash, im.Hash())
 	}
-	return errors.Join(err, history.Close())
+	return nil
+}
+
+// consistent refuses what no start could open, as far as that is seen without the runs.
+func (im *Image) consistent() error {
+	if err := im.manifest.check(); err != nil {
+		return err
+	}
+	if last := im.manifest.lastRevision(); last > im.Revision() {
+		return fmt.Errorf("%w: its runs end at revision %d, its store is at %d", ErrManifest, last, im.Revision())
+	}
+	chain := uint64(0)
+	if n := len(im.manifest.runs); n > 0 {
+		chain = im.manifest.runs[n-1].ChainAfter
+	}
+	return im.wantHash(im.present().hashWith(im.state.totals.Hash(chain)))
 }
 
 // WithRuns returns the image with other numbers of the files of its history, all below next.

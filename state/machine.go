@@ -117,11 +117,14 @@ func (g *guardedLeases) NextKey(id int64, from string) (key string, ok bool) {
 // Hash is part of rsm.Hasher.
 func (m *Machine) Hash() uint64 { return m.present.Load().hash() }
 
-func (p *present) hash() uint64 {
+func (p *present) hash() uint64 { return p.hashWith(p.keys.Hash()) }
+
+// hashWith is hash where that of the store is known.
+func (p *present) hashWith(keys uint64) uint64 {
 	p.leases.mu.Lock()
 	leases := p.leases.table.Hash()
 	p.leases.mu.Unlock()
-	numbers := []uint64{p.keys.Hash(), leases, uint64(p.quota.Load())}
+	numbers := []uint64{keys, leases, uint64(p.quota.Load())}
 	if users := p.users.table(); users.Revision() > 1 { // else as before there were users
 		numbers = append(numbers, users.Hash())
 	}

@@ -197,10 +197,7 @@ func (m *Machine) readStream(data io.Reader) (from raft.NodeID, mf *manifest, sm
 	from = raft.NodeID(binary.LittleEndian.Uint64(b))
 	im, err := decodeImage(b, m.cfg.Cluster)
 	if err == nil {
-		err = im.manifest.check()
-	}
-	if err == nil && im.manifest.lastRevision() > im.Revision() {
-		err = fmt.Errorf("%w: its runs end at revision %d, its store is at %d", ErrManifest, im.manifest.lastRevision(), im.Revision())
+		err = im.consistent()
 	}
 	if err != nil {
 		return from, nil, nil, err

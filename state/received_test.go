@@ -135,17 +135,18 @@ func TestAManifestThatNoHistoryCanHaveIsRefused(t *testing.T) {
 		return follower.ReceiveState(context.Background(), stream.Position, 0, 0, bytes.NewReader(sent))
 	}
 	for name, spoil := range map[string]func([]run.Info) []run.Info{
-		"a file twice":             func(r []run.Info) []run.Info { r[1].File = r[0].File; return r },
-		"no file":                  func(r []run.Info) []run.Info { r[0].File = 0; return r },
-		"a file that is to come":   func(r []run.Info) []run.Info { r[0].File = next; return r },
-		"another order":            func(r []run.Info) []run.Info { r[0], r[1] = r[1], r[0]; return r },
-		"revisions twice":          func(r []run.Info) []run.Info { r[1].First = r[0].Last; return r },
-		"a gap":                    func(r []run.Info) []run.Info { return append(r[:1], r[2:]...) },
-		"a length below nothing":   func(r []run.Info) []run.Info { r[0].Bytes = -1; return r },
-		"a length beyond a run":    func(r []run.Info) []run.Info { r[0].Bytes = run.MaxRunBytes + 1; return r },
-		"records below nothing":    func(r []run.Info) []run.Info { r[0].Records = -1; return r },
-		"one that is not sealed":   func(r []run.Info) []run.Info { r[0].Sealed = false; return r },
-		"revisions that are ahead": func(r []run.Info) []run.Info { r[len(r)-1].Last = 1 << 40; return r },
+		"a file twice":               func(r []run.Info) []run.Info { r[1].File = r[0].File; return r },
+		"no file":                    func(r []run.Info) []run.Info { r[0].File = 0; return r },
+		"a file that is to come":     func(r []run.Info) []run.Info { r[0].File = next; return r },
+		"another order":              func(r []run.Info) []run.Info { r[0], r[1] = r[1], r[0]; return r },
+		"revisions twice":            func(r []run.Info) []run.Info { r[1].First = r[0].Last; return r },
+		"a gap":                      func(r []run.Info) []run.Info { return append(r[:1], r[2:]...) },
+		"a length below nothing":     func(r []run.Info) []run.Info { r[0].Bytes = -1; return r },
+		"a length beyond a run":      func(r []run.Info) []run.Info { r[0].Bytes = run.MaxRunBytes + 1; return r },
+		"records below nothing":      func(r []run.Info) []run.Info { r[0].Records = -1; return r },
+		"one that is not sealed":     func(r []run.Info) []run.Info { r[0].Sealed = false; return r },
+		"another end of the history": func(r []run.Info) []run.Info { r[len(r)-1].ChainAfter++; return r },
+		"revisions that are ahead":   func(r []run.Info) []run.Info { r[len(r)-1].Last = 1 << 40; return r },
 		"the same bytes twice": func(r []run.Info) []run.Info {
 			r[1].Checksum, r[1].Bytes = r[0].Checksum, r[0].Bytes
 			return r

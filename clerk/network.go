@@ -31,6 +31,8 @@ const (
 	// windowBytes is how many bytes a server may send before they are read. It is fixed,
 	// since gRPC sends a ping with almost each message to find out a good window itself.
 	windowBytes = 4 << 20
+	// readBytes is how much is read at once: what a server writes at once, or half of it.
+	readBytes = 64 << 10
 	// idleTimeout is how long gRPC tries to connect to a server of which nobody wants anything.
 	idleTimeout = 2 * time.Second
 )
@@ -102,6 +104,7 @@ func (n *network) link(address string) (*link, error) {
 			MinConnectTimeout: dialTimeout,
 		}),
 		grpc.WithMaxHeaderListSize(maxHeaderBytes),
+		grpc.WithReadBufferSize(readBytes),
 		grpc.WithStaticStreamWindowSize(windowBytes),
 		grpc.WithStaticConnWindowSize(windowBytes),
 		grpc.WithKeepaliveParams(keepalive.ClientParameters{Time: 10 * time.Second, Timeout: 3 * time.Second}),

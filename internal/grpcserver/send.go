@@ -7,9 +7,12 @@ import (
 	"sync"
 )
 
-// writeBytes is how much data is written at once, at most. Over loopback it is one segment of TCP: a packet of 64 KiB
-// without the headers of IPv6 and TCP. A few bytes more would be a segment of their own, which costs as much.
-const writeBytes = 64<<10 - 40 - 20 - 12
+// segment is how much data a segment of TCP over loopback has: a packet of 64 KiB without the headers of IPv6 and TCP.
+const segment = 64<<10 - 40 - 20 - 12
+
+// writeBytes is how much data is written at once, at most: whole segments. A few bytes more would be a segment of their
+// own, which costs as much.
+const writeBytes = 2 * segment
 
 // minWrite is how much room for a frame there has to be left of that.
 const minWrite = 1 << 10
@@ -18,7 +21,7 @@ const minWrite = 1 << 10
 var writeBuffers = sync.Pool{New: func() any { return new([]byte) }}
 
 // keptWrite is the largest buffer that is used again.
-const keptWrite = 2 * writeBytes
+const keptWrite = writeBytes + 64<<10
 
 // write writes what is ready until the connection ends.
 func (c *conn) write() {

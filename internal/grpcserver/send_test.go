@@ -271,8 +271,8 @@ func (c *writesConn) Write(b []byte) (int, error) {
 	return c.Conn.Write(b)
 }
 
-// Writes of a large message are full, and none has a few bytes more than go into a segment over loopback.
-func TestWritesAreOneSegmentOverLoopback(t *testing.T) {
+// Writes of a large message are full, and none has a few bytes more than go into segments over loopback.
+func TestWritesAreWholeSegmentsOverLoopback(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const size = 1_000_000
 		var writes *writesConn

@@ -158,17 +158,16 @@ func (n *Node[Op, Result]) runApply() {
 		case <-n.apply.wake.C():
 		}
 		for {
-			task, more, ok := n.apply.first()
+			task, ok := n.apply.first()
 			if !ok {
 				break
 			}
-			n.doApply(task, more)
+			n.doApply(task)
 		}
 	}
 }
 
-// doApply performs a task. more tells that others wait behind it.
-func (n *Node[Op, Result]) doApply(task ApplyTask[waiter[Result]], more bool) {
+func (n *Node[Op, Result]) doApply(task ApplyTask[waiter[Result]]) {
 	if n.stopping() {
 		n.applier.Drop(task)
 		return
@@ -190,7 +189,7 @@ func (n *Node[Op, Result]) doApply(task ApplyTask[waiter[Result]], more bool) {
 		n.timed.Took(time.Duration(ended - began))
 	}
 	n.lease.applied.Store(uint64(n.applier.Index()))
-	n.inbox.addApplied(n.applier.Index(), more)
+	n.inbox.addApplied(n.applier.Index())
 	if checkpoint != nil {
 		n.checkpoint(checkpoint)
 	}

@@ -36,17 +36,17 @@ func (q *queue[T]) take() []T {
 	return tasks
 }
 
-// first takes the oldest task, false if none waits. more tells that others wait behind it.
-func (q *queue[T]) first() (t T, more, ok bool) {
+// first takes the oldest task, false if none waits.
+func (q *queue[T]) first() (t T, ok bool) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	if len(q.tasks) == 0 {
-		return t, false, false
+		return t, false
 	}
 	var none T
 	t, q.tasks[0] = q.tasks[0], none
 	q.tasks = q.tasks[1:]
-	return t, len(q.tasks) > 0, true
+	return t, true
 }
 
 // close returns what was not taken, and makes add a no-op.
@@ -156,15 +156,11 @@ func (b *inbox[W]) addPersisted(seq uint64) {
 	b.wake.Set()
 }
 
-// addApplied does not wake the loop where more is executed next. Whoever waits for that index waits for the rest, or for
-// the next tick.
-func (b *inbox[W]) addApplied(index raft.Index, more bool) {
+func (b *inbox[W]) addApplied(index raft.Index) {
 	b.mu.Lock()
 	b.events.Applied = max(b.events.Applied, index)
 	b.mu.Unlock()
-	if !more {
-		b.wake.Set()
-	}
+	b.wake.Set()
 }
 
 // call runs f on the loop with the replica, or with nil when the loop has ended, perhaps

@@ -92,6 +92,9 @@ func (w *world) leaderHangsUnheard() {
 	if l == nil || l.witness || !w.hasState(w.conf(), func(n *node) bool { return n == l }) {
 		return
 	}
+	if l.replica.OwnStatus().UnfitPause > 0 {
+		return // its state kept it from serving before, and it leads on for so long
+	}
 	w.trace.text(w.now, l.id, "hang", "its state machine hangs, and it hears no other full voter")
 	shift := func(by int) {
 		for _, n := range w.nodes {

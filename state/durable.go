@@ -196,15 +196,17 @@ func (m *Machine) Checkpoint(position raft.SnapshotMeta) rsm.CheckpointWork {
 	p := m.present.Load()
 	m.awaited.Store(0)
 	mark, small, hash := p.history.Mark(), p.small(), p.hash()
+	p.due.Store(&mark)
 	return func(ctx context.Context) (written int64, err error) {
 		m.files.begin()
 		defer m.files.end()
+		defer p.due.CompareAndSwap(&mark, nil)
 		end := m.begin(WorkCheckpoint)
 		defer func() { end(err) }()
 		if err := m.passOver(p, position); err != nil {
 			return 0, err
 		}
-		runs, written, err := p.history.Flush(ctx, mark, m.cfg.Pace)
+		runs, written, err := p.history.Flush(ctx, mark, m.pause)
 		if err != nil {
 			return written, failed(err)
 		}

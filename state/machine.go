@@ -32,6 +32,8 @@ type Machine struct {
 	awaited atomic.Uint64
 	// purging holds a token while versions are purged, or must not be.
 	purging chan struct{}
+	// waits: commands wait for what is written in the background, which does not rest meanwhile (see pause).
+	waits atomic.Bool
 	// executed counts commands; nil: nobody asks.
 	executed *executed
 
@@ -79,6 +81,8 @@ type present struct {
 	// looked is how much was appended to the history when it was looked last whether too much of it is in memory alone.
 	// It is that of the goroutine that executes commands.
 	looked int64
+	// due is up to where a checkpoint that was asked for, and has not ended, writes the history; nil: there is none.
+	due atomic.Pointer[run.Mark]
 }
 
 // guardedLeases lets readers see the leases while commands are executed.

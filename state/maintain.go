@@ -188,7 +188,7 @@ func (m *Machine) rewrite(p *present, group []uint32) (err error) {
 	end := m.begin(WorkRewrite)
 	defer func() { end(err) }()
 	purged := p.keys.Purged()
-	w, err := p.history.Rewrite(m.ctx, group, p.wanted(m.files.current, group[0]), m.cfg.Pace)
+	w, err := p.history.Rewrite(m.ctx, group, p.wanted(m.files.current, group[0]), m.pause)
 	if err != nil {
 		return err
 	}

@@ -47,7 +47,7 @@ var (
 func (m *Machine) repair(info run.Info) error {
 	p := m.present.Load()
 	if !info.Sealed {
-		return p.history.Restore(m.ctx, info.File, m.cfg.Pace)
+		return p.history.Restore(m.ctx, info.File, m.pause)
 	}
 	err := m.repairByCopy(p.history, info)
 	if err == nil || errors.Is(err, run.ErrFailed) {
@@ -179,7 +179,7 @@ func (m *Machine) rebuild(p *present, damaged run.Info, from raft.NodeID) (err e
 			found += int64(at.Size)
 		}
 		return at, ok
-	}, m.cfg.Pace)
+	}, m.pause)
 	if err != nil {
 		return err
 	}

@@ -133,7 +133,7 @@ func (m *Machine) Scrub() (s Scrubbed, err error) {
 	defer func() { end(err) }()
 	history := m.present.Load().history
 	s = Scrubbed{Path: history.Files().Path(info.File), Bytes: info.Bytes}
-	err = atMostTwice(func() error { return history.Files().Verify(m.ctx, info, m.cfg.Pace) })
+	err = atMostTwice(func() error { return history.Files().Verify(m.ctx, info, m.pause) })
 	if c := new(run.CorruptError); errors.As(err, &c) {
 		s.Damage = c
 		err = m.repair(info)

@@ -34,9 +34,18 @@ func (m *Machine) boundUnwritten(p *present) {
 	}
 }
 
+// pause is Config.Pace, but for what commands wait for.
+func (m *Machine) pause(bytes int) {
+	if m.cfg.Pace != nil && !m.waits.Load() {
+		m.cfg.Pace(bytes)
+	}
+}
+
 // writeHistory writes what is in memory alone, unless a checkpoint that it has to wait for leaves less than most of it. The
 // error says that the disk has failed. One that has no space is no reason to stop: what makes space is a command too.
 func (m *Machine) writeHistory(p *present, most int64) error {
+	m.waits.Store(true)
+	defer m.waits.Store(false)
 	select {
 	case m.files.work <- struct{}{}:
 		defer m.files.end()
@@ -47,7 +56,13 @@ func (m *Machine) writeHistory(p *present, most int64) error {
 	if m.files.received != nil || p.history.Unwritten() <= most {
 		return nil
 	}
-	_, _, err := p.history.Flush(m.ctx, p.history.Mark(), nil)
+	// A checkpoint may have been asked for, and not have begun. Its manifest says up to where the history goes, and so no
+	// file may have more.
+	mark := p.history.Mark()
+	if due := p.due.Load(); due != nil {
+		mark = *due
+	}
+	_, _, err := p.history.Flush(m.ctx, mark, nil)
 	if err = failed(err); errors.Is(err, rsm.ErrMachineFailed) {
 		return err
 	}

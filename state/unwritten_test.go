@@ -62,11 +62,38 @@ func TestHistoryInMemoryAloneHasABound(t *testing.T) {
 	}
 }
 
+// A checkpoint is asked for, and commands that come before it begins fill the memory. Its manifest ends where it was asked for,
+// and so its files do. What came later is written by the next one.
+func TestACheckpointThatHasNotBegunIsNotOvertaken(t *testing.T) {
+	disk := &smallDisk{crashfs.NewCrashableMem(), 1 << 40}
+	d := copying(t, disk, nil)
+	for range 5 {
+		d.do(copyLarge())
+	}
+	first, hash, work := d.position, d.m.Hash(), d.m.Checkpoint(d.position)
+	for range 100 {
+		d.do(copyLarge())
+	}
+	if _, err := work(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if opened, position := openMachine(t, disk.Mem.CrashClone(crashfs.Crash{})); position.Index != first.Index || opened.Hash() != hash {
+		t.Errorf("opened at %s with hash %x, want %d and %x", position, opened.Hash(), first.Index, hash)
+	}
+	d.checkpoint()
+	for range 100 {
+		if d.do(copyLarge()); d.m.Unwritten() > mostUnwritten {
+			t.Fatalf("%d bytes are in memory alone, want at most %d", d.m.Unwritten(), mostUnwritten)
+		}
+	}
+}
+
 // A checkpoint is written more slowly than commands are executed: these wait for it. None of them is refused.
 func TestCommandsWaitForASlowDisk(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		goOn := make(chan struct{})
-		d := copying(t, &smallDisk{crashfs.NewCrashableMem(), 1 << 40}, func(int) { <-goOn })
+		paces := 0
+		d := copying(t, &smallDisk{crashfs.NewCrashableMem(), 1 << 40}, func(int) { paces++; <-goOn })
 		d.do(copyLarge())
 		work := d.m.Checkpoint(d.position)
 		written, done := make(chan error, 1), make(chan struct{})
@@ -92,6 +119,9 @@ func TestCommandsWaitForASlowDisk(t *testing.T) {
 			t.Error(err)
 		}
 		<-done
+		if paces != 1 {
+			t.Errorf("what commands waited for has rested %d times, want once, before they came", paces)
+		}
 		if executed.Load() != 100 || d.m.Failed() != nil || d.m.Unwritten() > mostUnwritten {
 			t.Errorf("%d commands are executed, %d bytes are in memory alone, %v", executed.Load(), d.m.Unwritten(), d.m.Failed())
 		}

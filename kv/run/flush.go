@@ -36,6 +36,9 @@ func (h *History) Flush(ctx context.Context, to Mark, pace func(bytes int)) (inf
 	}
 	h.dropMemory()
 	for _, t := range targets {
+		if t.info.Last > to.Revision {
+			return nil, written, fmt.Errorf("run: flush to revision %d: file %d has revision %d already", to.Revision, t.number, t.info.Last)
+		}
 		infos = append(infos, t.info)
 	}
 	return infos, written, nil

@@ -414,7 +414,7 @@ var mutants = []mutant{
 	{name: "checkpoint-says-too-much", edit: edit{"state/durable.go",
 		"mf := &manifest{position: position,", "position.Index++\n		mf := &manifest{position: position,"}},
 	{name: "checkpoint-of-a-later-state", edit: edit{"state/durable.go",
-		"	mark, small, hash := p.history.Mark(), p.small(), p.hash()\n	return func(ctx context.Context) (written int64, err error) {\n", "	mark := p.history.Mark()\n	return func(ctx context.Context) (written int64, err error) {\n		small, hash := p.small(), p.hash()\n"}},
+		"	mark, small, hash := p.history.Mark(), p.small(), p.hash()\n	p.due.Store(&mark)\n	return func(ctx context.Context) (written int64, err error) {\n", "	mark := p.history.Mark()\n	p.due.Store(&mark)\n	return func(ctx context.Context) (written int64, err error) {\n		small, hash := p.small(), p.hash()\n"}},
 	{name: "received-state-not-installed", edit: edit{"state/receive.go",
 		"	m.files.received = mf\n", ""}},
 	{name: "run-of-another-origin-joined", edit: edit{"state/receive.go",

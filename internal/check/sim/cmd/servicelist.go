@@ -32,6 +32,8 @@ var service = []mutant{
 		"		err = im.consistent()\n", "		err = nil\n"}, tests: [2]string{"./state", "^TestAManifestThat"}},
 	{name: "history-in-memory-without-bound", edit: edit{"state/execute.go",
 		"	m.boundUnwritten(p)\n", ""}, tests: [2]string{"./state", "^TestHistoryInMemoryAlone"}},
+	{name: "checkpoint-overtaken", edit: edit{"state/unwritten.go",
+		"		mark = *due\n", "		_ = due\n"}, tests: [2]string{"./state", "^TestACheckpointThatHasNotBegun"}},
 	{name: "received-state-written-over", edit: edit{"state/unwritten.go",
 		"	if m.files.received != nil || ", "	if "}, tests: [2]string{"./state", "^TestAStateThatWasReceived"}},
 	{name: "values-that-are-kept-without-bound", edit: edit{"kv/validate.go",

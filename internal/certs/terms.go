@@ -4,7 +4,10 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/pem"
+	"errors"
 	"fmt"
+	"math/big"
+	"slices"
 )
 
 // Terms are what a side accepts of the protocol itself. The zero value is TLS 1.2 and later, with
@@ -19,18 +22,29 @@ func (t Terms) apply(c *tls.Config) *tls.Config {
 	return c
 }
 
-// revoked are the serial numbers of certificates that are taken no more.
+// crlType is what a block of PEM with a list is called (RFC 7468).
+const crlType = "X509 CRL"
+
+// revoked are the certificates that are taken no more, by who has issued them and their serial number: two authorities
+// may give out the same numbers.
 type revoked map[string]bool
 
+// keyOf is how a certificate is found in revoked. issuer is its name in DER.
+func keyOf(issuer []byte, serial *big.Int) string { return string(issuer) + "\x00" + serial.String() }
+
 // parseRevoked reads lists of revoked certificates (RFC 5280): one in DER, or any number in PEM, as of several
-// authorities.
+// authorities. What else is in a PEM file is passed over, such as the certificates of the authorities.
 func parseRevoked(data []byte) (revoked, error) {
 	lists, err := blocksOf(data)
 	if err != nil {
 		return nil, err
 	}
 	if len(lists) == 0 {
-		lists = []*pem.Block{{Bytes: data}}
+		lists = []*pem.Block{{Type: crlType, Bytes: data}}
+	}
+	lists = slices.DeleteFunc(lists, func(b *pem.Block) bool { return b.Type != crlType })
+	if len(lists) == 0 {
+		return nil, errors.New("there is no list of revoked certificates in it")
 	}
 	all := make(revoked)
 	for _, block := range lists {
@@ -39,7 +53,7 @@ func parseRevoked(data []byte) (revoked, error) {
 			return nil, err
 		}
 		for _, entry := range list.RevokedCertificateEntries {
-			all[entry.SerialNumber.String()] = true
+			all[keyOf(list.RawIssuer, entry.SerialNumber)] = true
 		}
 	}
 	return all, nil
@@ -48,7 +62,7 @@ func parseRevoked(data []byte) (revoked, error) {
 // check refuses a chain that has a revoked certificate in it.
 func (r revoked) check(chain []*x509.Certificate) error {
 	for _, cert := range chain {
-		if r[cert.SerialNumber.String()] {
+		if r[keyOf(cert.RawIssuer, cert.SerialNumber)] {
 			return fmt.Errorf("certificate %s with serial %x is revoked", Describe(cert), cert.SerialNumber)
 		}
 	}

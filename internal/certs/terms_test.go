@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -82,6 +83,22 @@ func TestRevokedCertificatesAreNotTaken(t *testing.T) {
 	}
 	if _, err := connect(t, openFiles(t, files(certstest.Write(t, bad, ca.PEM))), openFiles(t, strict)); err == nil {
 		t.Error("of two lists only the first counts")
+	}
+	// A list counts for those of its own authority, whose numbers another one may have given out, too.
+	if err := os.WriteFile(list, slices.Concat(ca.PEM, other.Revoke(good), ca.Revoke(bad)), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := connect(t, openFiles(t, strict), openFiles(t, strict)); err != nil {
+		t.Errorf("revoked by the list of another authority: %v", err)
+	}
+	if _, err := connect(t, openFiles(t, files(certstest.Write(t, bad, ca.PEM))), openFiles(t, strict)); err == nil {
+		t.Error("a list behind a certificate and another list does not count")
+	}
+	if err := os.WriteFile(list, ca.PEM, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Open("peer", strict, slog.New(slog.DiscardHandler)); err == nil || !strings.Contains(err.Error(), "no list") {
+		t.Errorf("a file without a list: %v", err)
 	}
 	if err := os.WriteFile(list, both[:len(both)-30], 0o600); err != nil {
 		t.Fatal(err)

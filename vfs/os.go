@@ -58,14 +58,36 @@ func (osFS) List(name string) ([]string, error) {
 func (osFS) Stat(name string) (fs.FileInfo, error) { return os.Stat(name) }
 
 func (osFS) Lock(name string) (io.Closer, error) {
-	f, err := os.OpenFile(name, os.O_RDWR|os.O_CREATE, filePerm)
+	for {
+		f, err := os.OpenFile(name, os.O_RDWR|os.O_CREATE, filePerm)
+		if err != nil {
+			return nil, err
+		}
+		if err := lock(f); err != nil {
+			return nil, errors.Join(&fs.PathError{Op: "lock", Path: name, Err: err}, f.Close())
+		}
+		// Who had the lock may have removed the file since it was opened here. Nobody else finds this one then.
+		found, err := hasName(f, name)
+		if err == nil && found {
+			return lockedFile{f}, nil
+		}
+		if err := errors.Join(err, lockedFile{f}.Close()); err != nil {
+			return nil, err
+		}
+	}
+}
+
+// hasName tells whether name is that of f.
+func hasName(f *os.File, name string) (bool, error) {
+	opened, err := f.Stat()
 	if err != nil {
-		return nil, err
+		return false, err
 	}
-	if err := lock(f); err != nil {
-		return nil, errors.Join(&fs.PathError{Op: "lock", Path: name, Err: err}, f.Close())
+	named, err := os.Stat(name)
+	if errors.Is(err, fs.ErrNotExist) {
+		return false, nil
 	}
-	return lockedFile{f}, nil
+	return err == nil && os.SameFile(opened, named), err
 }
 
 func (osFS) Available(name string) (uint64, error) {

@@ -9,6 +9,8 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"sync"
+	"sync/atomic"
 	"testing"
 
 	"balsa.example/vfs"
@@ -117,6 +119,35 @@ func TestListAndAvailable(t *testing.T) {
 	if n, err := vfs.OS.Available(dir); n == 0 || err != nil {
 		t.Errorf("%d bytes are available, %v", n, err)
 	}
+}
+
+// Who has a lock may remove its file. Nobody is left with a lock on the file that was removed, while another one locks
+// the next.
+func TestALockOfAFileThatIsRemovedIsHeldOnce(t *testing.T) {
+	name := filepath.Join(t.TempDir(), "LOCK")
+	var held atomic.Int32
+	var all sync.WaitGroup
+	for range 4 {
+		all.Go(func() {
+			for range 2000 {
+				lock, err := vfs.OS.Lock(name)
+				if errors.Is(err, vfs.ErrLocked) {
+					continue
+				} else if err != nil {
+					t.Error(err)
+					return
+				}
+				if n := held.Add(1); n > 1 {
+					t.Errorf("%d have the lock", n)
+				}
+				held.Add(-1)
+				if err := errors.Join(os.Remove(name), lock.Close()); err != nil {
+					t.Error(err)
+				}
+			}
+		})
+	}
+	all.Wait()
 }
 
 func TestLockIsHeldOnce(t *testing.T) {

@@ -13,7 +13,7 @@ import (
 const (
 	// sortedBytes is how much a range holds of values at most, but for leastHeld of each.
 	sortedBytes = 32 << 20
-	leastHeld   = 16
+	leastHeld   = 256
 )
 
 // wholeValue is what a row knows of a value of which it holds the beginning.

@@ -327,6 +327,16 @@ func doubtfulRecover(t *testing.T, old, fresh string) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	diverged := filepath.Join(old, "DIVERGED")
+	if err := errors.Join(os.WriteFile(diverged, []byte("hash 3, want 4\n"), 0o600), os.Remove(members)); err != nil {
+		t.Fatal(err)
+	}
+	if code, _, errs := balsa(t, "", "recover", old, "--data-dir", fresh); code != exitOK || !strings.Contains(errs, "hash 3") || !strings.Contains(errs, "no file MEMBERS") {
+		t.Errorf("DIVERGED without MEMBERS: %d %s", code, errs)
+	}
+	if err := errors.Join(os.WriteFile(members, good, 0o600), os.Remove(diverged)); err != nil {
+		t.Fatal(err)
+	}
 	for name, content := range map[string]string{"DIVERGED": "hash 1, want 2\n", "MEMBERS": string(good[:len(good)-1])} {
 		if err := os.WriteFile(filepath.Join(old, name), []byte(content), 0o600); err != nil {
 			t.Fatal(err)

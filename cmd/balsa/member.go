@@ -234,7 +234,7 @@ func (r *memberRun) await(what string, id uint64, wait time.Duration) error {
 			return withCode(exitNotFound, "%s: the member was removed meanwhile", what)
 		case r.ctx.Err() != nil:
 			return r.ctx.Err()
-		case time.Now().After(deadline) && err != nil:
+		case time.Now().After(deadline) && err != nil && text.Load() == nil:
 			return withCode(exitUnavailable, "%s: the place is made, and nobody has told for %s how far the new server is: %w", what, wait, bare(err))
 		case time.Now().After(deadline):
 			return withCode(exitBehind, "%s: it does not vote yet after %s; nothing is wrong with that: it votes as soon as it is caught up", what, wait)

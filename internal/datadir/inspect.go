@@ -41,13 +41,20 @@ func Inspect(fsys vfs.FS, path string) (*Found, error) {
 	if c := r.Certificate; c != nil {
 		found.Identity.ClusterID, found.Origin = c.Cluster, c.Origin
 	}
-	why, err := vfs.ReadFile(fsys, filepath.Join(path, divergedName))
-	if err == nil {
-		found.Diverged = string(why)
-	} else if !errors.Is(err, fs.ErrNotExist) {
+	found.Diverged, err = Diverged(fsys, path)
+	if err != nil {
 		return nil, err
 	}
 	return found, nil
+}
+
+// Diverged returns the content of the file DIVERGED, whatever else is in a directory; empty if there is none.
+func Diverged(fsys vfs.FS, path string) (why string, err error) {
+	b, err := vfs.ReadFile(fsys, filepath.Join(path, divergedName))
+	if errors.Is(err, fs.ErrNotExist) {
+		return "", nil
+	}
+	return string(b), err
 }
 
 // InUse tells whether another process runs on a directory. It makes no file.

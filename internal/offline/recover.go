@@ -78,10 +78,16 @@ func (s *Survivor) know(fsys vfs.FS, dir string, log *wal.Found) error {
 		s.Doubts = append(s.Doubts, err.Error())
 	case err != nil:
 		return err
-	case m != nil:
-		if s.Name = m.Name; m.Diverged != "" {
-			s.Doubts = append(s.Doubts, "its state differed from that of a majority: "+strings.TrimSpace(m.Diverged))
-		}
+	case m == nil:
+		s.Doubts = append(s.Doubts, "it has no file MEMBERS")
+	default:
+		s.Name = m.Name
+	}
+	switch why, err := datadir.Diverged(fsys, dir); {
+	case err != nil:
+		return err
+	case why != "":
+		s.Doubts = append(s.Doubts, "its state differed from that of a majority: "+strings.TrimSpace(why))
 	}
 	if lost := log.HardState.LostLog; lost > 0 {
 		s.Doubts = append(s.Doubts, fmt.Sprintf("its log has lost entries that it had acknowledged, up to %d: it is an old copy", lost))

@@ -12,14 +12,15 @@ package raft
 //  2. L commits with W, which keeps it in office.
 //  3. F asks for pre-votes. W does not answer, since it hears from L. F and W could serve.
 //
-// F may be down as well. So L makes room once in a round.
+// F may be down as well. So L makes room once in a round. The same holds where L hears F, and F lacks entries that L has
+// cut from its log: L cannot hand over to it, and its state machine does not give a state. W may still have the entries.
 func (r *Raft) machineHinders() bool {
 	if !r.machineHangs() || r.ownState.pause > 0 || r.leader.transfer.to != None {
 		return false
 	}
 	votes, successor := map[NodeID]bool{}, false
 	for _, p := range r.leader.peers {
-		if mayLead := r.mayLead(p.id); !mayLead || !p.recentlyActive() {
+		if mayLead := r.mayLead(p.id); !mayLead || !p.recentlyActive() || r.needsState(p) {
 			votes[p.id] = true
 			successor = successor || mayLead
 		}

@@ -112,3 +112,19 @@ func TestWhoStandsAsideIsNotHandedLeadership(t *testing.T) {
 		}
 	}
 }
+
+// A leader whose state machine hangs hands over to the one that could lead, and is heard. It makes room for one that lacks
+// entries which it has cut from its log: it would have to give that its state, and the witness may have the entries.
+func TestALeaderWhoseMachineHangsAndThatHasCutItsLog(t *testing.T) {
+	c, leader, other := withOneSuccessor(t, 1)
+	r := c.node(leader).raft
+	r.ownState = ownState{stuck: unfitTimeouts * r.cfg.ElectionTimeoutTicks}
+	p := r.peer(other)
+	p.active, p.match, r.log.base = true, 10, 10
+	if !p.recentlyActive() || r.machineHinders() {
+		t.Errorf("heard: %v; it makes room for one that it could hand over to", p.recentlyActive())
+	}
+	if p.match--; !r.machineHinders() {
+		t.Error("it makes no room for one that lacks what it has cut from its log")
+	}
+}

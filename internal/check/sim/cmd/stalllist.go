@@ -47,6 +47,8 @@ var stallBugs = []mutant{
 		" || !r.othersActive()", ""}, tests: [2]string{"./raft", "^TestALeaderWhoseDiskHangsServes"}},
 	{name: "hung-machine-keeps-leading", edit: edit{"raft/leader.go",
 		"		case r.machineHinders():\n", "		case false:\n"}},
+	{name: "hung-machine-keeps-leading-one-that-is-behind", edit: edit{"raft/makeroom.go",
+		" || r.needsState(p) {\n", " {\n"}, tests: [2]string{"./raft", "^TestALeaderWhoseMachineHangsAndThatHasCut"}},
 	{name: "hung-machine-takes-leadership-back", edit: edit{"raft/makeroom.go",
 		"r.diskHangs() || r.machineHangs() && r.ownState.aside > 0", "r.diskHangs()"}},
 	{name: "witness-asks-one-voter-alone", edit: edit{"raft/transfer.go",

@@ -220,13 +220,7 @@ func (cutReader) Read([]byte) (int, error) { return 0, io.ErrUnexpectedEOF }
 // though the leader has moved on meanwhile. Each stream that was opened is closed.
 func TestStreamOfAStateIsResumed(t *testing.T) {
 	runDurable(t, 3, func(t *testing.T, c *cluster, disks map[raft.NodeID]*counterDisk) {
-		leader := c.leader()
-		f := c.others(leader)[0]
-		c.stop(f)
-		for range 100 {
-			c.incAt(leader)
-		}
-		time.Sleep(time.Second)
+		leader, f := c.leaveBehind()
 		c.receiver = func(n *node) rsm.Receiver { return &cutShort{node: n} }
 		c.start(f)
 		time.Sleep(100 * time.Millisecond)
@@ -253,13 +247,7 @@ func TestStreamOfAStateIsResumed(t *testing.T) {
 func TestAnInstallIsBrokenOff(t *testing.T) {
 	for _, why := range []error{fmt.Errorf("load the index: %w", context.Canceled), errors.New("input/output error")} {
 		runDurable(t, 3, func(t *testing.T, c *cluster, disks map[raft.NodeID]*counterDisk) {
-			leader := c.leader()
-			f := c.others(leader)[0]
-			c.stop(f)
-			for range 100 {
-				c.incAt(leader)
-			}
-			time.Sleep(time.Second)
+			_, f := c.leaveBehind()
 			disks[f].brokenOff = why
 			c.start(f)
 			<-c.nodes[f].Done()
@@ -273,13 +261,7 @@ func TestAnInstallIsBrokenOff(t *testing.T) {
 // A stream that cannot be read is given up: another one may be good.
 func TestStreamThatCannotBeReadIsNotResumed(t *testing.T) {
 	runDurable(t, 3, func(t *testing.T, c *cluster, disks map[raft.NodeID]*counterDisk) {
-		leader := c.leader()
-		f := c.others(leader)[0]
-		c.stop(f)
-		for range 100 {
-			c.incAt(leader)
-		}
-		time.Sleep(time.Second)
+		leader, f := c.leaveBehind()
 		d := disks[leader]
 		d.mu.Lock()
 		d.bad = errors.New("input/output error")
@@ -300,13 +282,7 @@ func TestStreamThatCannotBeReadIsNotResumed(t *testing.T) {
 // A stream that is kept for a member is closed when the node stops.
 func TestKeptStreamIsClosedInTheEnd(t *testing.T) {
 	runDurable(t, 3, func(t *testing.T, c *cluster, disks map[raft.NodeID]*counterDisk) {
-		leader := c.leader()
-		f := c.others(leader)[0]
-		c.stop(f)
-		for range 100 {
-			c.incAt(leader)
-		}
-		time.Sleep(time.Second)
+		leader, f := c.leaveBehind()
 		c.receiver = func(n *node) rsm.Receiver { return noRoom{n} }
 		c.start(f)
 		time.Sleep(2100 * time.Millisecond)
@@ -463,4 +439,17 @@ func TestConfigHasOneMachine(t *testing.T) {
 	if _, err := rsm.Start(cfg); err == nil || !strings.Contains(err.Error(), "takes the place") {
 		t.Errorf("with both: %v", err)
 	}
+}
+
+// leaveBehind stops a follower, and executes so much that it needs the state when it starts again.
+func (c *cluster) leaveBehind() (leader, follower raft.NodeID) {
+	c.t.Helper()
+	leader = c.leader()
+	follower = c.others(leader)[0]
+	c.stop(follower)
+	for range 100 {
+		c.incAt(leader)
+	}
+	time.Sleep(time.Second)
+	return leader, follower
 }

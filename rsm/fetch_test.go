@@ -103,13 +103,7 @@ func TestStateThatIsFetchedForMinutesArrives(t *testing.T) {
 			machines[cfg.ID] = m
 		}
 		c.restartAll()
-		leader := c.leader()
-		f := c.others(leader)[0]
-		c.stop(f)
-		for range 100 {
-			c.incAt(leader)
-		}
-		time.Sleep(time.Second)
+		leader, f := c.leaveBehind()
 		c.start(f)
 		term := c.nodes[leader].Status().Term
 		began := time.Now()

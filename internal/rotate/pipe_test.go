@@ -21,16 +21,7 @@ func TestAPipeIsNotRenamed(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer reader.Close()
-	f, err := Open(path, Config{MaxBytes: 2})
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, line := range []string{"aa", "bb", "cc"} {
-		write(t, f, line)
-	}
-	if err := f.Close(); err != nil {
-		t.Fatal(err)
-	}
+	writeBeyondSize(t, path)
 	if entries, err := os.ReadDir(dir); err != nil || len(entries) != 1 {
 		t.Errorf("%v: %v", entries, err)
 	}

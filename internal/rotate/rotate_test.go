@@ -188,6 +188,15 @@ func TestAnEndWhileAFileIsCompressed(t *testing.T) {
 // The name may be too long with a time in it, or the directory not to be written.
 func TestALogThatCannotBeRenamedGoesOn(t *testing.T) {
 	path := filepath.Join(t.TempDir(), strings.Repeat("a", 240)+".log")
+	writeBeyondSize(t, path)
+	if data, err := os.ReadFile(path); err != nil || string(data) != "aabbcc" {
+		t.Errorf("%q: %v", data, err)
+	}
+}
+
+// writeBeyondSize writes three lines to a log that has its full size after each.
+func writeBeyondSize(t *testing.T, path string) {
+	t.Helper()
 	f, err := Open(path, Config{MaxBytes: 2})
 	if err != nil {
 		t.Fatal(err)
@@ -197,8 +206,5 @@ func TestALogThatCannotBeRenamedGoesOn(t *testing.T) {
 	}
 	if err := f.Close(); err != nil {
 		t.Fatal(err)
-	}
-	if data, err := os.ReadFile(path); err != nil || string(data) != "aabbcc" {
-		t.Errorf("%q: %v", data, err)
 	}
 }

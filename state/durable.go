@@ -23,8 +23,9 @@ type Config struct {
 	// Cluster stands in all files: those of another cluster are refused.
 	Cluster uint64
 	ID      raft.NodeID
-	// Pace is called while files are written, with the number of bytes. It may wait. May be nil.
-	Pace func(bytes int)
+	// Pace is called while files are written, with the number of bytes. It may rest for some times as long as was
+	// worked since it was called before. May be nil.
+	Pace func(bytes, times int)
 	// Gently calls f, and returns when it has ended. It may let others go first meanwhile. It is for what this member does
 	// to get the state of another one. May be nil.
 	Gently func(f func())
@@ -198,7 +199,7 @@ func (m *Machine) Checkpoint(position raft.SnapshotMeta) rsm.CheckpointWork {
 	mark, small, hash := p.history.Mark(), p.small(), p.hash()
 	p.due.Store(&mark)
 	return func(ctx context.Context) (written int64, err error) {
-		m.files.begin()
+		m.files.begin(nil)
 		defer m.files.end()
 		defer p.due.CompareAndSwap(&mark, nil)
 		end := m.begin(WorkCheckpoint)

@@ -28,3 +28,8 @@ func InventKind(k Kind, version uint64) func() {
 
 // Unwritten is how many bytes of the history are in memory alone.
 func (m *Machine) Unwritten() int64 { return m.present.Load().history.Unwritten() }
+
+// Leisure says how much rewrites rest.
+type Leisure struct{ of leisure }
+
+func (l *Leisure) Next(all, left int64) int { return l.of.next(historySize{all, left}) }

@@ -37,6 +37,8 @@ type files struct {
 	// rewrite. Each of them ends with a new manifest. It is no mutex, because whoever has it may
 	// pause.
 	work chan struct{}
+	// waiting counts who waits for work, so that whoever has it hurries.
+	waiting atomic.Int32
 	// received is a state of another member that is durable and not installed yet.
 	received *manifest
 	// fetched are the files that are received, by the names that transfers of them begin with (see begunName).
@@ -66,9 +68,19 @@ const (
 	smallPrefix  = "small-"
 )
 
-// begin waits until nothing else writes files. end lets the next one begin.
-func (f *files) begin() { f.work <- struct{}{} }
-func (f *files) end()   { <-f.work }
+// begin waits until nothing else writes files, or done is closed, and tells which. end lets the next one begin.
+func (f *files) begin(done <-chan struct{}) bool {
+	f.waiting.Add(1)
+	defer f.waiting.Add(-1)
+	select {
+	case f.work <- struct{}{}:
+		return true
+	case <-done:
+		return false
+	}
+}
+
+func (f *files) end() { <-f.work }
 
 func (f *files) path(name string) string { return filepath.Join(f.dir, name) }
 

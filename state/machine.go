@@ -32,6 +32,8 @@ type Machine struct {
 	awaited atomic.Uint64
 	// purging holds a token while versions are purged, or must not be.
 	purging chan struct{}
+	// leisure says how much rewrites rest. It is Maintain's.
+	leisure leisure
 	// waits: commands wait for what is written in the background, which does not rest meanwhile (see pause).
 	waits atomic.Bool
 	// executed counts commands; nil: nobody asks.

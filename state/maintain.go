@@ -57,11 +57,16 @@ func (m *Machine) Maintain() (more bool, err error) {
 			return false, m.files.untidy
 		}
 	}
-	group := p.garbage(m.files.current, m.scrubs.damage(), m.space())
+	disk := m.space()
+	group, size := p.garbage(m.files.current, m.scrubs.damage(), disk)
 	if len(group) == 0 {
 		return false, nil
 	}
-	if err := m.rewrite(p, group); err != nil {
+	rests := 1
+	if !disk.short {
+		rests = m.leisure.next(size)
+	}
+	if err := m.rewrite(p, group, rests); err != nil {
 		return false, fmt.Errorf("rewrite runs: %w", failed(m.noticed(err)))
 	}
 	return true, nil
@@ -127,19 +132,19 @@ func (s space) worth() (share, garbage float64) {
 	return worthRewriting, maxGarbage
 }
 
-// garbage chooses runs that follow one another, to be written anew as few. Nil: it is not worth it.
-// Those that are damaged have to be repaired first.
-func (p *present) garbage(durable *manifest, damaged map[uint32]bool, disk space) []uint32 {
+// garbage chooses runs that follow one another, to be written anew as few, and tells the size of all. Nil: it is not worth
+// it. Those that are damaged have to be repaired first.
+func (p *present) garbage(durable *manifest, damaged map[uint32]bool, disk space) (group []uint32, size historySize) {
 	if durable == nil {
-		return nil
+		return nil, size
 	}
 	runs := p.use(durable, damaged)
-	var all, left, dead int64
+	var dead int64
 	share, most := disk.worth()
 	worst := -1
 	for i := range runs {
 		r := &runs[i]
-		all, left = all+r.RecordBytes, left+int64(r.share()*float64(r.RecordBytes))
+		size.all, size.left = size.all+r.RecordBytes, size.left+int64(r.share()*float64(r.RecordBytes))
 		if r.hides {
 			dead += r.dead
 		}
@@ -148,14 +153,14 @@ func (p *present) garbage(durable *manifest, damaged map[uint32]bool, disk space
 		}
 	}
 	switch {
-	case worst >= 0 && float64(all) > most*float64(left):
-		return neighbours(runs, worst, disk)
-	case float64(dead) > maxDeadDeletes*float64(all):
+	case worst >= 0 && float64(size.all) > most*float64(size.left):
+		return neighbours(runs, worst, disk), size
+	case float64(dead) > maxDeadDeletes*float64(size.all):
 		if i := blocker(runs, p.keys.Purged()); i >= 0 && runs[i].left() <= disk.room {
-			return []uint32{runs[i].File}
+			return []uint32{runs[i].File}, size
 		}
 	}
-	return nil
+	return nil, size
 }
 
 // neighbours adds to the run that has most garbage those beside it that have much as well, so
@@ -183,12 +188,12 @@ func neighbours(runs []used, at int, disk space) []uint32 {
 	return files
 }
 
-// rewrite writes runs anew and makes a manifest with the new ones durable.
-func (m *Machine) rewrite(p *present, group []uint32) (err error) {
+// rewrite writes runs anew and makes a manifest with the new ones durable. It rests some times as long as it works.
+func (m *Machine) rewrite(p *present, group []uint32, rests int) (err error) {
 	end := m.begin(WorkRewrite)
 	defer func() { end(err) }()
 	purged := p.keys.Purged()
-	w, err := p.history.Rewrite(m.ctx, group, p.wanted(m.files.current, group[0]), m.pause)
+	w, err := p.history.Rewrite(m.ctx, group, p.wanted(m.files.current, group[0]), func(bytes int) { m.rest(bytes, rests) })
 	if err != nil {
 		return err
 	}

@@ -124,12 +124,10 @@ func (m *Machine) ReceiveState(ctx context.Context, position raft.SnapshotMeta, 
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	defer context.AfterFunc(m.ctx, cancel)()
-	select {
-	case m.files.work <- struct{}{}:
-		defer m.files.end()
-	case <-ctx.Done():
+	if !m.files.begin(ctx.Done()) {
 		return fmt.Errorf("receive state %s: %w", position, ctx.Err())
 	}
+	defer m.files.end()
 	end := m.begin(WorkReceive)
 	defer func() { end(err) }()
 	from, mf, small, err := m.readStream(data)
@@ -342,7 +340,7 @@ func (m *Machine) forgetBegun(to storing, mf *manifest) error {
 
 // InstallState is part of rsm.DurableMachine.
 func (m *Machine) InstallState(want raft.SnapshotMeta) (raft.SnapshotMeta, error) {
-	m.files.begin()
+	m.files.begin(nil)
 	defer m.files.end()
 	mf := m.files.received
 	if mf == nil || mf.position.Index < want.Index {

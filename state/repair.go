@@ -137,7 +137,7 @@ func (m *Machine) cleanBefore(p *present, damaged run.Info) error {
 	for p.hiddenBefore(m.files.current, damaged.File) <= damaged.Last {
 		runs := p.use(m.files.current, nil)
 		at := slices.IndexFunc(runs, func(u used) bool { return u.File == damaged.File || u.hidden() <= damaged.Last })
-		if err := m.rewrite(p, []uint32{runs[at].File}); err != nil {
+		if err := m.rewrite(p, []uint32{runs[at].File}, 1); err != nil {
 			return fmt.Errorf("write %s anew: %w", p.history.Files().Path(runs[at].File), err)
 		}
 	}
@@ -222,7 +222,7 @@ func (m *Machine) repairForRestart(err error) {
 	if !errors.As(m.noticed(err), &c) {
 		return
 	}
-	m.files.begin()
+	m.files.begin(nil)
 	defer m.files.end()
 	mf := m.files.current
 	if mf == nil {

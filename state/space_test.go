@@ -67,10 +67,10 @@ func (f *smallDiskFile) WriteAt(b []byte, at int64) (int, error) {
 }
 
 // littered is a member with keys of which it has deleted some, one after as many that it keeps.
-func littered(t *testing.T, keeps int) (*deleting, *smallDisk) {
+func littered(t *testing.T, keeps int, pace func(bytes, times int)) (*deleting, *smallDisk) {
 	disk := &smallDisk{crashfs.NewCrashableMem(), 1 << 40}
 	d := &deleting{t: t, fs: disk.Mem, position: raft.SnapshotMeta{Term: 1, Configuration: raft.NewConfiguration(1)}}
-	d.m = state.New(state.Config{FS: disk, Dir: "state", Cluster: 7, ID: 1, RunBytes: 8 << 10, CacheBytes: -1})
+	d.m = state.New(state.Config{FS: disk, Dir: "state", Cluster: 7, ID: 1, RunBytes: 8 << 10, CacheBytes: -1, Pace: pace})
 	if _, _, err := d.m.Open(); err != nil {
 		t.Fatal(err)
 	}
@@ -104,14 +104,14 @@ func (d *deleting) wantSpace(keeps int) {
 // writing anew; also if it is so little that it would stay where it is on a disk with more room.
 func TestSpaceComesBackOnADiskThatIsNearlyFull(t *testing.T) {
 	for _, keeps := range []int{1, 3, 9} {
-		d, _ := littered(t, keeps)
+		d, _ := littered(t, keeps, nil)
 		d.wantSpace(keeps)
 	}
 }
 
 // While a stream needs the files, to write them anew would take the last space, and give none back.
 func TestSpaceIsNotTakenWhileAStreamNeedsFiles(t *testing.T) {
-	d, disk := littered(t, 3)
+	d, disk := littered(t, 3, nil)
 	stream, err := d.m.OpenState()
 	if err != nil {
 		t.Fatal(err)

@@ -34,11 +34,18 @@ func (m *Machine) boundUnwritten(p *present) {
 	}
 }
 
-// pause is Config.Pace, but for what commands wait for.
-func (m *Machine) pause(bytes int) {
-	if m.cfg.Pace != nil && !m.waits.Load() {
-		m.cfg.Pace(bytes)
+// pause is Config.Pace, but for what commands wait for. It may rest as long as was worked.
+func (m *Machine) pause(bytes int) { m.rest(bytes, 1) }
+
+// rest is a pause of so many times what was worked, if nothing waits for it.
+func (m *Machine) rest(bytes, times int) {
+	if m.cfg.Pace == nil || m.waits.Load() {
+		return
 	}
+	if m.files.waiting.Load() > 0 {
+		times = 1
+	}
+	m.cfg.Pace(bytes, times)
 }
 
 // writeHistory writes what is in memory alone, unless a checkpoint that it has to wait for leaves less than most of it. The
@@ -46,12 +53,10 @@ func (m *Machine) pause(bytes int) {
 func (m *Machine) writeHistory(p *present, most int64) error {
 	m.waits.Store(true)
 	defer m.waits.Store(false)
-	select {
-	case m.files.work <- struct{}{}:
-		defer m.files.end()
-	case <-m.ctx.Done():
+	if !m.files.begin(m.ctx.Done()) {
 		return nil
 	}
+	defer m.files.end()
 	// A state that was received takes the place of this one, and its files may go on where those of this one end.
 	if m.files.received != nil || p.history.Unwritten() <= most {
 		return nil

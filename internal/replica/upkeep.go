@@ -31,8 +31,10 @@ type upkeep struct {
 
 const (
 	// upkeepInterval is how often it looks whether there is something to do. What there is to free
-	// is freed step by step, without a look in between: there may be thousands of steps.
+	// is freed step by step, without a look in between: there may be thousands of steps. It rests stepRests times as
+	// long as a step took, since all members are at it at the same time.
 	upkeepInterval = time.Second
+	stepRests      = 8
 	// upkeepRetry is how long it waits after an error: a full disk rarely gets space soon.
 	upkeepRetry = 10 * time.Second
 	// checkpointInterval is how often it asks for a checkpoint at most.
@@ -74,6 +76,7 @@ func (u *upkeep) run(ctx context.Context) {
 		u.setQuota()
 		u.raiseVersion()
 		wait := upkeepInterval
+		began := time.Now()
 		switch more, err := r.State.Maintain(); {
 		case err != nil && r.State.Interrupted():
 			return
@@ -81,7 +84,7 @@ func (u *upkeep) run(ctx context.Context) {
 			u.log.Warn("the state was not tidied up", "error", err)
 			wait = upkeepRetry
 		case more:
-			wait = 0
+			wait = min(stepRests*time.Since(began), longestRest)
 		}
 		timer.Reset(wait)
 	}
@@ -172,11 +175,11 @@ type pace struct {
 // longestRest bounds a rest, and tells work from the time between two pieces of work.
 const longestRest = 100 * time.Millisecond
 
-func (p *pace) pause(int) {
+func (p *pace) pause(_, times int) {
 	worked := time.Since(p.rested)
 	if !p.urgent.Load() && worked < longestRest {
 		select {
-		case <-time.After(worked):
+		case <-time.After(min(worked*time.Duration(times), longestRest)):
 		case <-p.done:
 		}
 	}

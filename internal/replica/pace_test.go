@@ -1,0 +1,41 @@
+package replica
+
+import (
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+// What is done in the background rests for some times as long as it has worked, but never long, and not at all when it is
+// urgent, or has only just begun, or nobody waits any more.
+func TestRestsOfWhatIsDoneInTheBackground(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		done := make(chan struct{})
+		p := &pace{done: done, rested: time.Now()}
+		rest := func(worked time.Duration, times int) time.Duration {
+			time.Sleep(worked)
+			began := time.Now()
+			p.pause(0, times)
+			return time.Since(began)
+		}
+		const ms = time.Millisecond
+		for _, tt := range []struct {
+			worked time.Duration
+			times  int
+			want   time.Duration
+		}{{2 * ms, 1, 2 * ms}, {2 * ms, 8, 16 * ms}, {30 * ms, 8, longestRest}, {longestRest - 1, 8, longestRest}, {longestRest, 8, 0}, {time.Hour, 1, 0}} {
+			if got := rest(tt.worked, tt.times); got != tt.want {
+				t.Errorf("it rests %s after %s of work with %d times, want %s", got, tt.worked, tt.times, tt.want)
+			}
+		}
+		p.urgent.Store(true)
+		if got := rest(2*ms, 8); got != 0 {
+			t.Errorf("it rests %s though it is urgent", got)
+		}
+		p.urgent.Store(false)
+		close(done)
+		if got := rest(2*ms, 8); got != 0 {
+			t.Errorf("it rests %s though all ends", got)
+		}
+	})
+}

@@ -170,11 +170,80 @@ func TestAManifestThatNoHistoryCanHaveIsRefused(t *testing.T) {
 	}
 }
 
-// hanging is a fetcher whose member does not answer.
+// breaking is a fetcher of which a file breaks off whose beginning is not there yet.
+type breaking struct{ from }
+
+func (b breaking) Fetch(ctx context.Context, id raft.NodeID, name []byte, offset int64) (io.ReadCloser, error) {
+	data, err := b.from.Fetch(ctx, id, name, offset)
+	if err != nil || offset > 0 {
+		return data, err
+	}
+	return struct {
+		io.Reader
+		io.Closer
+	}{io.LimitReader(data, 1000), data}, nil
+}
+
+// A state was received and is not installed yet, as a later one arrives of which a file breaks off. The numbers of files go
+// on from those of the state that is installed, so that the number of that file is given again. The next state that
+// arrives does not go on with it: it was removed for that one, when it was a file of this member's own history.
+func TestAFileThatBrokeOffBeforeAnotherStateWasInstalled(t *testing.T) {
+	leader, _ := openMachine(t, crashfs.NewCrashableMem())
+	fs := crashfs.NewCrashableMem()
+	follower, _ := openMachine(t, fs)
+	other := state.New(state.Config{FS: crashfs.NewCrashableMem(), Dir: "state", Cluster: 7, ID: 3, RunBytes: 5 << 10, CacheBytes: -1})
+	if _, _, err := other.Open(); err != nil {
+		t.Fatal(err)
+	}
+	do := func(m *state.Machine, first, last int) {
+		for i := first; i <= last; i++ {
+			m.DoOp(set(keyOf(i), valueOf(i)))
+		}
+		if err := checkpoint(m, raft.Index(last)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	receive := func(sender *state.Machine) (raft.SnapshotMeta, error) {
+		stream, err := sender.OpenState()
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer stream.Data.Close()
+		return stream.Position, follower.ReceiveState(t.Context(), stream.Position, 0, 0, stream.Data)
+	}
+	do(leader, 1, 200)
+	follower.UseFetcher(from{leader})
+	first, err := receive(leader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	do(leader, 201, 400)
+	follower.UseFetcher(breaking{from{leader}})
+	if _, err := receive(leader); !errors.Is(err, io.ErrUnexpectedEOF) {
+		t.Fatalf("received: %v, want a file that breaks off", err)
+	}
+	if _, err := follower.InstallState(first); err != nil {
+		t.Fatal(err)
+	}
+	do(follower, 201, 400)
+	do(other, 1, 800)
+	follower.UseFetcher(breaking{from{other}})
+	if _, err := receive(other); !errors.Is(err, io.ErrUnexpectedEOF) {
+		t.Fatalf("received: %v, want a file that breaks off", err)
+	}
+	if opened, position := openMachine(t, fs); position.Index != 400 || opened.Hash() != leader.Hash() {
+		t.Errorf("opened at %s with hash %x, want 400 and %x", position, opened.Hash(), leader.Hash())
+	}
+}
+
+// hanging is a fetcher whose member does not answer. Its channel, of one place, has a token when it was asked.
 type hanging struct{ asked chan struct{} }
 
 func (h hanging) Fetch(ctx context.Context, _ raft.NodeID, _ []byte, _ int64) (io.ReadCloser, error) {
-	close(h.asked)
+	select {
+	case h.asked <- struct{}{}:
+	default:
+	}
 	<-ctx.Done()
 	return nil, ctx.Err()
 }
@@ -183,7 +252,7 @@ func (h hanging) Fetch(ctx context.Context, _ raft.NodeID, _ []byte, _ int64) (i
 func TestAReceptionEndsWithItsContext(t *testing.T) {
 	leader, _ := openMachine(t, crashfs.NewCrashableMem())
 	follower, _ := openMachine(t, crashfs.NewCrashableMem())
-	line := hanging{make(chan struct{})}
+	line := hanging{make(chan struct{}, 1)}
 	follower.UseFetcher(line)
 	leader.DoOp(set("key", "value"))
 	follower.DoOp(set("key", "value"))

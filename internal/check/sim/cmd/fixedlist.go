@@ -70,7 +70,7 @@ var fixed = []mutant{
 	{name: "probe-reply-must-match-all", edit: edit{"raft/replicate.go",
 		"if p.match+1 >= p.next || p.probeSent && p.match > p.probePrev {", "if p.match+1 >= p.next {"}},
 	{name: "fetched-file-number-again", edit: edit{"state/receive.go",
-		"	m.files.received, m.files.fetched = nil, nil\n", "	m.files.received = nil\n"}},
+		"	m.files.received, m.files.fetched = nil, nil\n", "	m.files.received = nil\n"}, tests: [2]string{"./state", "^TestAFileThatBrokeOff"}},
 	{name: "received-state-blocks-checkpoints", edit: edit{"state/durable.go",
 		"	case r.position.Index > position.Index:\n", "	case position.Index > 0:\n"}},
 	{name: "range-of-bytes-counts-records", edit: edit{"kv/rangeread.go",

@@ -96,6 +96,15 @@ func (r *Raft) endUnfitRound() {
 	s.rounds = min(s.rounds+1, maxUnfitRounds)
 }
 
+// unfitPause is the pause that goes on, or that begins when this node has tried all others in vain.
+func (r *Raft) unfitPause() int {
+	s := &r.ownState
+	if s.pause == 0 && len(s.tried) > 0 {
+		return unfitPauseTimeouts << s.rounds * r.cfg.ElectionTimeoutTicks
+	}
+	return s.pause
+}
+
 // machineHangs tells whether the state machine has finished nothing that it was given, or no snapshot that makes room
 // in a full log, for so long that another node should lead.
 func (r *Raft) machineHangs() bool {

@@ -209,3 +209,25 @@ func TestALeaderWhoseLogWasFullHandsOver(t *testing.T) {
 		t.Error("it stays, and takes no commands")
 	}
 }
+
+// The status tells for how long a leader may lead on that is unfit: it has handed over in vain, or has tried somebody and may
+// come to have tried all.
+func TestStatusTellsHowLongAnUnfitLeaderLeadsOn(t *testing.T) {
+	r := lead(t, NewConfiguration(1, 2, 3))
+	timeout := r.cfg.ElectionTimeoutTicks
+	for _, c := range []struct {
+		name  string
+		state ownState
+		want  int
+	}{
+		{"fit", ownState{}, 0},
+		{"it has handed over", ownState{tried: []NodeID{2}}, unfitPauseTimeouts * timeout},
+		{"it has handed over after a round", ownState{tried: []NodeID{2}, rounds: 2}, 4 * unfitPauseTimeouts * timeout},
+		{"in a pause", ownState{rounds: 2, pause: 7}, 7},
+	} {
+		r.ownState = c.state
+		if got := r.OwnStatus().UnfitPause; got != c.want {
+			t.Errorf("%s: %d ticks, want %d", c.name, got, c.want)
+		}
+	}
+}

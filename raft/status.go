@@ -44,8 +44,8 @@ type Status struct {
 	// WitnessFull tells that this node is a witness that takes no more operations (see
 	// Config.MaxWitnessBytes).
 	WitnessFull bool
-	// UnfitPause is for how many ticks this node leads on, if it leads, although its own state keeps the cluster from
-	// serving: it has handed leadership to all others, and it came back.
+	// UnfitPause is for how many ticks this node may lead on, if it leads, although its own state keeps the cluster from
+	// serving: it has handed leadership over for that a short time ago, and it came back.
 	UnfitPause int
 	// Peers is what a leader knows of the other members; nil in any other role.
 	Peers []PeerStatus
@@ -95,7 +95,7 @@ func (r *Raft) OwnStatus() Status {
 		Commit: r.commit, Applied: r.applied,
 		FirstIndex: r.log.base + 1, LastIndex: r.log.last(), DurableIndex: r.log.stable,
 		Configuration: r.configuration(), Committed: r.confs.at(r.commit), WitnessFull: r.witnessFull(),
-		UnfitPause: r.ownState.pause,
+		UnfitPause: r.unfitPause(),
 	}
 }
 

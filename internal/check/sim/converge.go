@@ -119,7 +119,8 @@ func (w *world) anyRotten() bool {
 }
 
 // progress returns a function that tells whether at least five operations which began after
-// this call have completed, one of them a write.
+// this call have completed, and a write has taken effect and was answered. If it was asked again, as its first leader has
+// not answered, that may be the answer that its condition does not hold any more.
 func (w *world) progress() func() bool {
 	before := len(w.records)
 	return func() bool {
@@ -127,8 +128,9 @@ func (w *world) progress() func() bool {
 		for _, r := range w.records[before:] {
 			if r.verdict == clerk.Answered {
 				done++
-				written = written || r.write() && r.reply.Code == api.Reply_OK
 			}
+			code := r.reply.GetCode()
+			written = written || r.write() && r.reply != nil && len(r.executed) > 0 && (code == api.Reply_OK || code == api.Reply_VERSION_MISMATCH)
 		}
 		return done >= 5 && written
 	}
@@ -160,13 +162,14 @@ func (w *world) oneHangs() {
 	if w.chance(0.3) {
 		n = pick(w.rand, w.voters()...)
 	}
-	start, what, until := w.now, "disk", &n.hungUntil
+	start, what, until, bound := w.now, "disk", &n.hungUntil, 2*time.Second+w.elections(2)
 	if w.chance(0.3) && !n.witness {
 		what, until = "state machine", &n.machineHungUntil
+		bound += n.unfitPause()
 	}
 	w.trace.text(w.now, n.id, "hang", "its %s hangs", what)
 	*until = w.now + time.Hour
-	if !w.runUntil(start+2*time.Second+w.elections(2), w.progress()) && !w.needsFullWitness(n) {
+	if !w.runUntil(start+bound, w.progress()) && !w.needsFullWitness(n) {
 		w.failf("no progress beside one that hangs", "the %s of %s, for %v: %s", what, n.id, w.now-start, w.describe())
 	}
 	if n == l && what == "disk" {
@@ -174,6 +177,14 @@ func (w *world) oneHangs() {
 	}
 	w.runUntil(w.now+w.upTo(4*w.mix.ElectionTimeout), nil)
 	*until = 0
+}
+
+// unfitPause is for how long a node may lead on whose state machine hangs: it has handed over for that a short time ago.
+func (n *node) unfitPause() time.Duration {
+	if !n.up() {
+		return 0
+	}
+	return n.clock.real(time.Duration(n.replica.OwnStatus().UnfitPause) * n.w.mix.Tick)
 }
 
 // handsOver demands that a leader whose disk hangs does not lead for ever, though others commit without it: one

@@ -92,9 +92,6 @@ func (w *world) leaderHangsUnheard() {
 	if l == nil || l.witness || !w.hasState(w.conf(), func(n *node) bool { return n == l }) {
 		return
 	}
-	if l.replica.OwnStatus().UnfitPause > 0 {
-		return // its state kept it from serving before, and it leads on for so long
-	}
 	w.trace.text(w.now, l.id, "hang", "its state machine hangs, and it hears no other full voter")
 	shift := func(by int) {
 		for _, n := range w.nodes {
@@ -104,8 +101,9 @@ func (w *world) leaderHangsUnheard() {
 		}
 	}
 	shift(1)
+	start, bound := w.now, 2*time.Second+w.elections(3)+l.unfitPause()
 	l.machineHungUntil = w.now + time.Hour
-	if start := w.now; !w.runUntil(start+2*time.Second+w.elections(3), w.progress()) {
+	if !w.runUntil(start+bound, w.progress()) {
 		w.failf("hung machine leads", "that of %s, for %v: %s", l.id, w.now-start, w.describe())
 	}
 	l.machineHungUntil = 0

@@ -199,7 +199,10 @@ func (m *Machine) Checkpoint(position raft.SnapshotMeta) rsm.CheckpointWork {
 	mark, small, hash := p.history.Mark(), p.small(), p.hash()
 	p.due.Store(&mark)
 	return func(ctx context.Context) (written int64, err error) {
-		m.files.begin(nil)
+		if err := m.files.begin(ctx); err != nil {
+			p.due.CompareAndSwap(&mark, nil)
+			return 0, err
+		}
 		defer m.files.end()
 		defer p.due.CompareAndSwap(&mark, nil)
 		end := m.begin(WorkCheckpoint)

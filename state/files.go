@@ -2,6 +2,7 @@ package state
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -11,6 +12,7 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"balsa.example/kv/run"
 	"balsa.example/raft"
@@ -39,6 +41,8 @@ type files struct {
 	work chan struct{}
 	// waiting counts who waits for work, so that whoever has it hurries.
 	waiting atomic.Int32
+	// breakOff ends the repair of a run, which has work; nil: there is none.
+	breakOff atomic.Pointer[context.CancelCauseFunc]
 	// received is a state of another member that is durable and not installed yet.
 	received *manifest
 	// fetched are the files that are received, by the names that transfers of them begin with (see begunName).
@@ -68,19 +72,44 @@ const (
 	smallPrefix  = "small-"
 )
 
-// begin waits until nothing else writes files, or done is closed, and tells which. end lets the next one begin.
-func (f *files) begin(done <-chan struct{}) bool {
+// repairPatience is how long a repair goes on while something else waits to write files. The member that it fetches
+// from may hang for much longer, and without a checkpoint the log comes to be full.
+const repairPatience = time.Second
+
+// errGaveWay is why a repair was broken off. It is tried again later, as any that has failed.
+var errGaveWay = errors.New("state: a repair gave way to what waited to write files")
+
+// begin waits until nothing else writes files, or until ctx ends. A repair gives way soon. end lets the next one begin.
+func (f *files) begin(ctx context.Context) error {
 	f.waiting.Add(1)
 	defer f.waiting.Add(-1)
+	late := time.AfterFunc(repairPatience, f.breakRepair)
+	defer late.Stop()
 	select {
 	case f.work <- struct{}{}:
-		return true
-	case <-done:
-		return false
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
 	}
 }
 
 func (f *files) end() { <-f.work }
+
+func (f *files) breakRepair() {
+	if breakOff := f.breakOff.Load(); breakOff != nil {
+		(*breakOff)(errGaveWay)
+	}
+}
+
+// repairing returns the context of a repair. Whoever has work calls it, and ended before end.
+func (f *files) repairing(ctx context.Context) (repair context.Context, ended func()) {
+	repair, breakOff := context.WithCancelCause(ctx)
+	f.breakOff.Store(&breakOff)
+	return repair, func() {
+		f.breakOff.Store(nil)
+		breakOff(nil)
+	}
+}
 
 func (f *files) path(name string) string { return filepath.Join(f.dir, name) }
 

@@ -124,8 +124,8 @@ func (m *Machine) ReceiveState(ctx context.Context, position raft.SnapshotMeta, 
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	defer context.AfterFunc(m.ctx, cancel)()
-	if !m.files.begin(ctx.Done()) {
-		return fmt.Errorf("receive state %s: %w", position, ctx.Err())
+	if err := m.files.begin(ctx); err != nil {
+		return fmt.Errorf("receive state %s: %w", position, err)
 	}
 	defer m.files.end()
 	end := m.begin(WorkReceive)
@@ -340,7 +340,9 @@ func (m *Machine) forgetBegun(to storing, mf *manifest) error {
 
 // InstallState is part of rsm.DurableMachine.
 func (m *Machine) InstallState(want raft.SnapshotMeta) (raft.SnapshotMeta, error) {
-	m.files.begin(nil)
+	if err := m.files.begin(m.ctx); err != nil {
+		return raft.SnapshotMeta{}, err
+	}
 	defer m.files.end()
 	mf := m.files.received
 	if mf == nil || mf.position.Index < want.Index {

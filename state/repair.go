@@ -27,6 +27,8 @@ import (
 //     checkpoint: where nothing is written, their last runs then end at the same one.
 //  3. At a start there is no index yet. Then the whole state of another member is taken, if that is
 //     at the same position or further, with those of the own runs that are whole.
+//
+// A member that is asked may hang. So Scrub breaks a repair off where something else waits to write files: see files.begin.
 
 // maxStateChanges is how often the state of a member may have changed while it was fetched.
 const maxStateChanges = 5
@@ -44,20 +46,20 @@ var (
 )
 
 // repair replaces a damaged run of the newest manifest.
-func (m *Machine) repair(info run.Info) error {
+func (m *Machine) repair(ctx context.Context, info run.Info) error {
 	p := m.present.Load()
 	if !info.Sealed {
 		return p.history.Restore(m.ctx, info.File, m.pause)
 	}
-	err := m.repairByCopy(p.history, info)
-	if err == nil || errors.Is(err, run.ErrFailed) {
+	err := m.repairByCopy(ctx, p.history, info)
+	if err == nil || errors.Is(err, run.ErrFailed) || ctx.Err() != nil {
 		return err
 	}
 	m.purging <- struct{}{}
 	defer func() { <-m.purging }()
 	again := m.cleanBefore(p, info)
 	if again == nil {
-		again = m.eachOther(func(from raft.NodeID) error { return m.rebuild(p, info, from) })
+		again = m.eachOther(ctx, func(from raft.NodeID) error { return m.rebuild(ctx, p, info, from) })
 	}
 	if again == nil || errors.Is(again, run.ErrFailed) {
 		return again
@@ -65,9 +67,9 @@ func (m *Machine) repair(info run.Info) error {
 	return errors.Join(err, again)
 }
 
-// eachOther does something with one other member after the other, until it succeeds or the own disk
-// has failed.
-func (m *Machine) eachOther(do func(from raft.NodeID) error) (all error) {
+// eachOther does something with one other member after the other, until it succeeds, the own disk has failed, or ctx
+// has ended.
+func (m *Machine) eachOther(ctx context.Context, do func(from raft.NodeID) error) (all error) {
 	if m.fetcher == nil {
 		return ErrNoCopy
 	}
@@ -80,6 +82,9 @@ func (m *Machine) eachOther(do func(from raft.NodeID) error) (all error) {
 			return err
 		}
 		all = errors.Join(all, fmt.Errorf("from member %s: %w", from, err))
+		if ctx.Err() != nil {
+			return errors.Join(all, context.Cause(ctx))
+		}
 	}
 	if all == nil {
 		return ErrNoCopy
@@ -88,9 +93,9 @@ func (m *Machine) eachOther(do func(from raft.NodeID) error) (all error) {
 }
 
 // repairByCopy replaces a damaged run by the same file of another member.
-func (m *Machine) repairByCopy(history *run.History, info run.Info) error {
+func (m *Machine) repairByCopy(ctx context.Context, history *run.History, info run.Info) error {
 	number := history.NewFile()
-	err := m.fetchCopy(history.Files(), number, info)
+	err := m.fetchCopy(ctx, history.Files(), number, info)
 	if err == nil {
 		err = history.Repair(info.File, number)
 	}
@@ -101,10 +106,10 @@ func (m *Machine) repairByCopy(history *run.History, info run.Info) error {
 }
 
 // fetchCopy gets a run from the first member that has it, to a file of a number.
-func (m *Machine) fetchCopy(files run.Files, number uint32, info run.Info) error {
+func (m *Machine) fetchCopy(ctx context.Context, files run.Files, number uint32, info run.Info) error {
 	missing := true
-	err := m.eachOther(func(from raft.NodeID) error {
-		err := m.fetchRun(files, number, info, from)
+	err := m.eachOther(ctx, func(from raft.NodeID) error {
+		err := m.fetchRun(ctx, files, number, info, from)
 		missing = missing && errors.Is(err, fs.ErrNotExist)
 		return err
 	})
@@ -115,16 +120,16 @@ func (m *Machine) fetchCopy(files run.Files, number uint32, info run.Info) error
 }
 
 // fetchRun gets a run from one member.
-func (m *Machine) fetchRun(files run.Files, number uint32, info run.Info, from raft.NodeID) error {
-	return m.fetch(m.ctx, from, fileName(&info), 0, func(ctx context.Context, data io.Reader) error {
+func (m *Machine) fetchRun(ctx context.Context, files run.Files, number uint32, info run.Info, from raft.NodeID) error {
+	return m.fetch(ctx, from, fileName(&info), 0, func(ctx context.Context, data io.Reader) error {
 		_, err := files.Receive(ctx, number, info, run.Part{}, data, nil)
 		return err
 	})
 }
 
 // fetchManifest gets the manifest of a member.
-func (m *Machine) fetchManifest(from raft.NodeID) (mf *manifest, small []byte, err error) {
-	err = m.fetch(m.ctx, from, []byte(stateName), 0, func(_ context.Context, data io.Reader) (err error) {
+func (m *Machine) fetchManifest(ctx context.Context, from raft.NodeID) (mf *manifest, small []byte, err error) {
+	err = m.fetch(ctx, from, []byte(stateName), 0, func(_ context.Context, data io.Reader) (err error) {
 		_, mf, small, err = m.readStream(data)
 		return err
 	})
@@ -145,8 +150,8 @@ func (m *Machine) cleanBefore(p *present, damaged run.Info) error {
 }
 
 // rebuild makes a new run of the records of a damaged one that another member has.
-func (m *Machine) rebuild(p *present, damaged run.Info, from raft.NodeID) (err error) {
-	theirs, _, err := m.fetchManifest(from)
+func (m *Machine) rebuild(ctx context.Context, p *present, damaged run.Info, from raft.NodeID) (err error) {
+	theirs, _, err := m.fetchManifest(ctx, from)
 	if err != nil {
 		return err
 	}
@@ -166,7 +171,7 @@ func (m *Machine) rebuild(p *present, damaged run.Info, from raft.NodeID) (err e
 			continue
 		}
 		number := p.history.NewFile()
-		err := m.fetchRun(files, number, info, from)
+		err := m.fetchRun(ctx, files, number, info, from)
 		info.File = number
 		if sources = append(sources, info); err != nil {
 			return err
@@ -222,14 +227,16 @@ func (m *Machine) repairForRestart(err error) {
 	if !errors.As(m.noticed(err), &c) {
 		return
 	}
-	m.files.begin(nil)
+	if m.files.begin(m.ctx) != nil {
+		return
+	}
 	defer m.files.end()
 	mf := m.files.current
 	if mf == nil {
 		return
 	}
 	if i := slices.IndexFunc(mf.runs, func(i run.Info) bool { return i.File == c.Number }); i >= 0 && mf.runs[i].Sealed {
-		_ = m.repair(mf.runs[i]) // the error of the command says what is damaged
+		_ = m.repair(m.ctx, mf.runs[i]) // the error of the command says what is damaged
 	}
 }
 
@@ -244,7 +251,7 @@ func (m *Machine) repairOnOpen(mf *manifest, damage error) (*manifest, error) {
 	files := m.filesOf(mf)
 	err := ErrNoCopy
 	if i := slices.IndexFunc(mf.runs, func(i run.Info) bool { return i.File == c.Number }); i >= 0 {
-		err = m.fetchCopy(files, mf.nextFile, mf.runs[i])
+		err = m.fetchCopy(m.ctx, files, mf.nextFile, mf.runs[i])
 		if err == nil {
 			err = files.Replace(c.Number, mf.nextFile)
 		} else if !errors.Is(err, run.ErrFailed) {
@@ -269,9 +276,9 @@ func (m *Machine) repairOnOpen(mf *manifest, damage error) (*manifest, error) {
 func (m *Machine) takeState(own *manifest, before error) (taken *manifest, err error) {
 	next := own.nextFile
 	number := func() uint32 { next++; return next - 1 }
-	err = m.eachOther(func(from raft.NodeID) error {
+	err = m.eachOther(m.ctx, func(from raft.NodeID) error {
 		for changes := 0; ; changes++ {
-			mf, small, err := m.fetchManifest(from)
+			mf, small, err := m.fetchManifest(m.ctx, from)
 			switch {
 			case err != nil:
 				return err

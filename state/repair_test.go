@@ -5,8 +5,12 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"io"
+	"io/fs"
 	"strings"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"balsa.example/internal/check/crashfs"
 	"balsa.example/kv"
@@ -77,6 +81,50 @@ func TestARunIsRebuiltFromOtherFiles(t *testing.T) {
 		if err := s.scrub(); err != nil || s.m.Figures().Repaired != 0 {
 			t.Errorf("afterwards %d files were damaged: %v", s.m.Figures().Repaired, err)
 		}
+	}
+}
+
+// hangingState is a fetcher whose member has no files, and hangs where it is asked for its state.
+type hangingState struct{ hanging }
+
+func (h hangingState) Fetch(ctx context.Context, id raft.NodeID, name []byte, offset int64) (io.ReadCloser, error) {
+	if string(name) != "state" {
+		return nil, fs.ErrNotExist
+	}
+	return h.hanging.Fetch(ctx, id, name, offset)
+}
+
+// The member that is asked for a damaged run hangs. A checkpoint does not wait for it for long, and the run is repaired
+// later.
+func TestARepairGivesWay(t *testing.T) {
+	for _, phase := range []string{"the same file", "its records"} {
+		synctest.Test(t, func(t *testing.T) {
+			s := newScrubbed(t)
+			line := hanging{make(chan struct{}, 1)}
+			s.m.UseFetcher(line)
+			if phase == "its records" {
+				s.m.UseFetcher(hangingState{line})
+			}
+			s.damage("run-1", 100)
+			ended := make(chan error)
+			go func() {
+				_, err := s.m.Scrub()
+				ended <- err
+			}()
+			<-line.asked
+			begin, position := time.Now(), raft.SnapshotMeta{Index: scrubbedKeys + 1, Term: 1, Configuration: raft.NewConfiguration(1, 2)}
+			if _, err := s.m.Checkpoint(position)(t.Context()); err != nil || time.Since(begin) > 2*time.Second {
+				t.Errorf("%s: a checkpoint took %v: %v", phase, time.Since(begin), err)
+			}
+			if err := <-ended; err == nil || !strings.Contains(err.Error(), "gave way") || s.m.Figures().Damaged != 1 {
+				t.Errorf("%s: the repair: %v, damaged %d", phase, err, s.m.Figures().Damaged)
+			}
+			s.m.UseFetcher(from{s.peer})
+			if err := s.scrub(); err != nil || s.m.Figures().Damaged != 0 {
+				t.Errorf("%s: afterwards: %v, damaged %d", phase, err, s.m.Figures().Damaged)
+			}
+			s.wantWhole()
+		})
 	}
 }
 

@@ -29,7 +29,8 @@ func (m *Machine) boundUnwritten(p *present) {
 	if p.history.Unwritten() <= most {
 		return
 	}
-	if err := m.writeHistory(p, most); err != nil {
+	// A disk without space is no reason to stop: what makes space is a command too.
+	if err := m.writeHistory(p, most); errors.Is(err, rsm.ErrMachineFailed) {
 		m.failure.CompareAndSwap(nil, &err)
 	}
 }
@@ -48,13 +49,12 @@ func (m *Machine) rest(bytes, times int) {
 	m.cfg.Pace(bytes, times)
 }
 
-// writeHistory writes what is in memory alone, unless a checkpoint that it has to wait for leaves less than most of it. The
-// error says that the disk has failed. One that has no space is no reason to stop: what makes space is a command too.
-func (m *Machine) writeHistory(p *present, most int64) error {
+// writeHistory writes what is in memory alone, unless a checkpoint that it has to wait for leaves less than most of it.
+func (m *Machine) writeHistory(p *present, most int64) (err error) {
 	m.waits.Store(true)
 	defer m.waits.Store(false)
-	if !m.files.begin(m.ctx.Done()) {
-		return nil
+	if err := m.files.begin(m.ctx); err != nil {
+		return err
 	}
 	defer m.files.end()
 	// A state that was received takes the place of this one, and its files may go on where those of this one end.
@@ -67,9 +67,6 @@ func (m *Machine) writeHistory(p *present, most int64) error {
 	if due := p.due.Load(); due != nil {
 		mark = *due
 	}
-	_, _, err := p.history.Flush(m.ctx, mark, nil)
-	if err = failed(err); errors.Is(err, rsm.ErrMachineFailed) {
-		return err
-	}
-	return nil
+	_, _, err = p.history.Flush(m.ctx, mark, nil)
+	return failed(err)
 }

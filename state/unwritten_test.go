@@ -5,11 +5,13 @@ import (
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"balsa.example/internal/check/crashfs"
 	"balsa.example/kv"
 	"balsa.example/raft"
 	"balsa.example/state"
+	"balsa.example/vfs"
 )
 
 const (
@@ -124,6 +126,42 @@ func TestCommandsWaitForASlowDisk(t *testing.T) {
 		}
 		if executed.Load() != 100 || d.m.Failed() != nil || d.m.Unwritten() > mostUnwritten {
 			t.Errorf("%d commands are executed, %d bytes are in memory alone, %v", executed.Load(), d.m.Unwritten(), d.m.Failed())
+		}
+	})
+}
+
+// A repair waits for a member that hangs. Commands do not wait for it for long.
+func TestCommandsDoNotWaitForARepair(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		disk := &smallDisk{crashfs.NewCrashableMem(), 1 << 40}
+		d := copying(t, disk, nil)
+		d.position.Configuration = raft.NewConfiguration(1, 2)
+		for range 10 {
+			d.do(copyLarge())
+		}
+		d.checkpoint()
+		if err := vfs.WriteFile(disk, "state/run-1", []byte("damaged")); err != nil {
+			t.Fatal(err)
+		}
+		line := hanging{make(chan struct{}, 1)}
+		d.m.UseFetcher(line)
+		ended := make(chan error)
+		go func() {
+			_, err := d.m.Scrub()
+			ended <- err
+		}()
+		<-line.asked
+		begin := time.Now()
+		for range 50 {
+			if d.do(copyLarge()); d.m.Unwritten() > mostUnwritten {
+				t.Fatalf("%d bytes are in memory alone, want at most %d", d.m.Unwritten(), mostUnwritten)
+			}
+		}
+		if took := time.Since(begin); took > 2*time.Second {
+			t.Errorf("commands have waited for %v", took)
+		}
+		if err := <-ended; err == nil {
+			t.Error("the run is repaired")
 		}
 	})
 }

@@ -436,7 +436,7 @@ var mutants = []mutant{
 	{name: "damage-given-away-unnoticed", edit: edit{"state/receive.go",
 		"	return files.Checked(info, offset, r, func(damage error) { _ = m.noticed(damage) }), nil\n", "	return r, nil\n"}, tests: [2]string{"./state", "^TestARunIsScrubbedNext"}},
 	{name: "damage-not-repaired", edit: edit{"state/scrub.go",
-		"		err = m.repair(info)\n", "		_ = info\n"}},
+		"		err = m.repair(ctx, info)\n", "		_, _ = ctx, info\n"}},
 	{name: "damaged-run-replaced-by-a-state-behind", edit: edit{"state/repair.go",
 		"		case mf.position.Index < own.position.Index || mf.position.Index == 0:\n", "		case mf.position.Index == 0:\n"}},
 	{name: "rebuilt-run-loses-the-end-of-a-revision", edit: edit{"kv/run/rebuild.go",

@@ -34,6 +34,8 @@ var service = []mutant{
 		"	m.boundUnwritten(p)\n", ""}, tests: [2]string{"./state", "^TestHistoryInMemoryAlone"}},
 	{name: "checkpoint-overtaken", edit: edit{"state/unwritten.go",
 		"		mark = *due\n", "		_ = due\n"}, tests: [2]string{"./state", "^TestACheckpointThatHasNotBegun"}},
+	{name: "repair-keeps-what-waits", edit: edit{"state/files.go",
+		"	late := time.AfterFunc(repairPatience, f.breakRepair)\n	defer late.Stop()\n", ""}, tests: [2]string{"./state", "^TestARepairGivesWay"}},
 	{name: "received-state-written-over", edit: edit{"state/unwritten.go",
 		"	if m.files.received != nil || ", "	if "}, tests: [2]string{"./state", "^TestAStateThatWasReceived"}},
 	{name: "values-that-are-kept-without-bound", edit: edit{"kv/validate.go",

@@ -51,6 +51,8 @@ func (m *Machine) rest(bytes, times int) {
 
 // writeHistory writes what is in memory alone, unless a checkpoint that it has to wait for leaves less than most of it.
 func (m *Machine) writeHistory(p *present, most int64) (err error) {
+	end := m.begin(WorkFlush)
+	defer func() { end(err) }()
 	m.waits.Store(true)
 	defer m.waits.Store(false)
 	if err := m.files.begin(m.ctx); err != nil {

@@ -1,6 +1,6 @@
 package state
 
-// Work is something that a Machine does beside executing commands, and that takes a while.
+// Work is something that a Machine does beside executing commands, or while they wait, and that takes a while.
 type Work string
 
 const (
@@ -12,10 +12,12 @@ const (
 	WorkRewrite Work = "rewrite"
 	// WorkScrub reads a run and, if it is damaged, repairs it.
 	WorkScrub Work = "scrub"
+	// WorkFlush writes the history that is in memory alone, since there is too much of it. Commands wait all the while.
+	WorkFlush Work = "flush"
 )
 
 // Works are all kinds of Work.
-var Works = []Work{WorkCheckpoint, WorkReceive, WorkRewrite, WorkScrub}
+var Works = []Work{WorkCheckpoint, WorkReceive, WorkRewrite, WorkScrub, WorkFlush}
 
 // begin tells that work begins. The function that it returns tells how it ended.
 func (m *Machine) begin(w Work) (end func(error)) {

@@ -68,7 +68,8 @@ var sections = []struct{ title, prefixes, about string }{
 	{
 		"Work in the background", "balsa_work_",
 		"`checkpoint` writes what is new of the state, `receive` takes that of another member, `rewrite` writes files anew of which little is left, " +
-			"`scrub` reads a file and repairs it if it is damaged, `backup` is a stream of `balsa backup`, or a snapshot of etcd's.",
+			"`scrub` reads a file and repairs it if it is damaged, `flush` writes the history while commands wait, as too much of it " +
+			"[was in memory alone](limits.md), `backup` is a stream of `balsa backup`, or a snapshot of etcd's.",
 	},
 	{"Other members", "balsa_peer_", "Followers have nothing to tell each other, so watch the leader's."},
 	{"TLS", "balsa_tls_", "`side` is `client` or `peer`."},

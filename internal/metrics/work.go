@@ -12,6 +12,7 @@ import (
 type Work struct {
 	kinds       map[string]*workKind
 	etcd        map[string]prometheus.Histogram // the durations of some kinds, by etcd's names
+	running     *prometheus.Desc
 	failures    *prometheus.Desc
 	lastSuccess *prometheus.Desc
 }
@@ -35,7 +36,8 @@ type workKind struct {
 // NewWork returns a Work of these kinds.
 func NewWork(kinds ...string) *Work {
 	w := &Work{
-		kinds: map[string]*workKind{},
+		kinds:   map[string]*workKind{},
+		running: prometheus.NewDesc("balsa_work_running", "Work of a kind that goes on now, or waits for other work.", []string{"work"}, nil),
 		failures: prometheus.NewDesc("balsa_work_failures_total",
 			"Work that failed, by its kind. What ends because the server stops is none of it.", []string{"work"}, nil),
 		lastSuccess: prometheus.NewDesc("balsa_work_last_success_timestamp_seconds",
@@ -84,6 +86,7 @@ func (w *Work) Ended(kind string, then, now time.Time, err error) {
 
 // Describe implements prometheus.Collector.
 func (w *Work) Describe(ch chan<- *prometheus.Desc) {
+	ch <- w.running
 	ch <- w.failures
 	ch <- w.lastSuccess
 	for _, h := range w.etcd {
@@ -101,6 +104,7 @@ func (w *Work) Collect(ch chan<- prometheus.Metric) {
 	}
 	for kind, k := range w.kinds {
 		k.duration.Collect(ch)
+		ch <- prometheus.MustNewConstMetric(w.running, prometheus.GaugeValue, float64(k.running.Load()), kind)
 		ch <- prometheus.MustNewConstMetric(w.failures, prometheus.CounterValue, float64(k.failed.Load()), kind)
 		ch <- prometheus.MustNewConstMetric(w.lastSuccess, prometheus.GaugeValue, float64(k.success.Load())/1e3, kind)
 	}

@@ -49,9 +49,17 @@ func TestWritesWaitWhereTheHistoryCannotBeWritten(t *testing.T) {
 	const writes, size, most = 200, 10_000, 64 << 10
 	synctest.Test(t, func(t *testing.T) {
 		disk := &hungDisk{crashfs.NewMem(), make(chan struct{})}
+		var waiting, waits atomic.Int64 // as metrics tell them
+		onWork := func(w state.Work) func(error) {
+			if w != state.WorkFlush {
+				return func(error) {}
+			}
+			waiting.Add(1)
+			return func(error) { waiting.Add(-1); waits.Add(1) }
+		}
 		r, err := replica.New(t.Context(), replica.Config{
 			ID: 1, Log: rsm.NewMemoryStorage(raft.NewConfiguration(1)), Transport: nowhere{}, Seed: 1,
-			State: state.Config{FS: disk, Dir: stateDir, RunBytes: 16 << 10, CacheBytes: -1, MaxUnwritten: most},
+			State: state.Config{FS: disk, Dir: stateDir, RunBytes: 16 << 10, CacheBytes: -1, MaxUnwritten: most, OnWork: onWork},
 		})
 		if err != nil {
 			t.Fatal(err)
@@ -74,10 +82,16 @@ func TestWritesWaitWhereTheHistoryCannotBeWritten(t *testing.T) {
 		if n := done.Load(); n < most/size || n > 3*most/size {
 			t.Errorf("%d writes of %d bytes are executed while the disk hangs", n, size)
 		}
+		if waiting.Load() != 1 || waits.Load() != 0 {
+			t.Errorf("%d waits go on, and %d have ended, while the disk hangs", waiting.Load(), waits.Load())
+		}
 		close(disk.goOn)
 		time.Sleep(time.Minute)
 		if done.Load() != writes+1 || failed.Load() != 0 {
 			t.Errorf("%d of %d writes have ended, %d failed", done.Load(), writes+1, failed.Load())
+		}
+		if waiting.Load() != 0 || waits.Load() == 0 {
+			t.Errorf("%d waits go on, and %d have ended", waiting.Load(), waits.Load())
 		}
 		if reply, err := r.Do(context.Background(), set("another", nil)); err != nil || reply.Code != api.Reply_OK {
 			t.Error(fmt.Sprint(reply), err)

@@ -36,6 +36,7 @@ type File struct {
 	now  func() time.Time
 	file *os.File // nil: it could not be opened again
 	size int64
+	most int64          // the size at which the file ends, or at which that is tried again
 	ends bool           // it is a file that can have another name: no pipe, and no device
 	tidy sync.WaitGroup // the goroutine that tidies up
 	busy chan struct{}  // holds a token while it runs
@@ -44,7 +45,7 @@ type File struct {
 // Open opens the file of a log, which goes on behind what is there.
 func Open(path string, cfg Config) (*File, error) {
 	cfg.MaxBytes = cmp.Or(cfg.MaxBytes, defaultBytes)
-	f := &File{path: path, cfg: cfg, now: time.Now, busy: make(chan struct{}, 1)}
+	f := &File{path: path, cfg: cfg, most: cfg.MaxBytes, now: time.Now, busy: make(chan struct{}, 1)}
 	return f, f.open()
 }
 
@@ -64,7 +65,7 @@ func (f *File) open() error {
 
 // Write implements io.Writer. After an error nothing of p is written but what it says, and it may be tried again.
 func (f *File) Write(p []byte) (n int, err error) {
-	if f.file != nil && f.ends && f.size > 0 && f.size+int64(len(p)) > f.cfg.MaxBytes {
+	if f.file != nil && f.ends && f.size > 0 && f.size+int64(len(p)) > f.most {
 		if err := f.rotate(); err != nil {
 			return 0, err
 		}
@@ -80,13 +81,16 @@ func (f *File) Write(p []byte) (n int, err error) {
 }
 
 // rotate closes the present file, and gives it another name. Where that fails the log goes on in it: a file that is
-// too large is better than none, and there is nobody to tell.
+// too large is better than none, and there is nobody to tell. It is tried again when as much more was written as a file
+// has at most, since what keeps a file from being renamed mostly lasts.
 func (f *File) rotate() error {
 	err := f.file.Close() // first: Windows gives no open file another name
 	f.file = nil
 	if os.Rename(f.path, f.backup()) != nil {
+		f.most = f.size + f.cfg.MaxBytes
 		return err
 	}
+	f.most = f.cfg.MaxBytes
 	select {
 	case f.busy <- struct{}{}:
 		f.tidy.Go(func() {

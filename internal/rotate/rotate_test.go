@@ -194,6 +194,44 @@ func TestALogThatCannotBeRenamedGoesOn(t *testing.T) {
 	}
 }
 
+// What keeps a file from being renamed mostly lasts, so each attempt waits until as much was written as a file may have. When
+// it goes, so does the large file.
+func TestARenameThatFailsIsNotTriedAtEachWrite(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "logs")
+	if err := os.Mkdir(dir, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(dir, strings.Repeat("a", 240)+".log")
+	f, err := Open(path, Config{MaxBytes: 100})
+	if err != nil {
+		t.Fatal(err)
+	}
+	attempts, now := 0, time.Date(2026, 1, 2, 3, 0, 0, 0, time.UTC)
+	f.now = func() time.Time { attempts++; return now }
+	for range 1000 {
+		write(t, f, "line")
+	}
+	if attempts < 20 || attempts > 40 {
+		t.Errorf("it was tried %d times while 4000 bytes were written to files of 100", attempts)
+	}
+	f.path = filepath.Join(dir, "b.log") // a name that leaves room for a time
+	if err := os.Rename(path, f.path); err != nil {
+		t.Fatal(err)
+	}
+	for range 100 {
+		write(t, f, "line")
+	}
+	if old, err := os.ReadFile(filepath.Join(dir, "b-2026-01-02T03-00-00.000.log")); err != nil || len(old) < 4000 || len(old) > 4100 {
+		t.Errorf("the old file has %d bytes: %v", len(old), err)
+	}
+	if f.size > 100 {
+		t.Errorf("the next one has %d", f.size)
+	}
+	if err := f.Close(); err != nil {
+		t.Fatal(err)
+	}
+}
+
 // writeBeyondSize writes three lines to a log that has its full size after each.
 func writeBeyondSize(t *testing.T, path string) {
 	t.Helper()

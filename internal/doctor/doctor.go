@@ -158,22 +158,31 @@ func (s *Server) name() string {
 	return s.Endpoint
 }
 
-// backups looks at how old the newest one is.
+// backups looks at whether all of them can be read, and how old the newest of those is.
 func (d *diagnosis) backups() {
 	const check, why, do = "backups", "what is deleted or lost by mistake on all members is in a backup only", `run "balsa backup DIR" from a timer, at least once a day`
-	switch b := d.Backups; {
-	case b == nil:
-	case b.Err != nil:
-		d.say(Problem, check, b.Dir, "cannot be read, or not all of it: "+b.Err.Error(), why, `look with "balsa backup verify DIR"`)
+	b, newest, fine, whyFine, doFine := d.Backups, "the newest is ", OK, "", ""
+	if b == nil {
+		return
+	}
+	if b.Err != nil {
+		const look = `look with "balsa backup verify DIR"`
+		d.say(Problem, check, b.Dir, "cannot be read, or not all of it: "+b.Err.Error(), why, look)
+		if b.Newest.IsZero() { // how old they are nobody knows
+			return
+		}
+		newest, fine, whyFine, doFine = "the newest that can be read is ", Note, "what it has can be restored", look
+	}
+	switch {
 	case b.Newest.IsZero():
 		d.say(Problem, check, b.Dir, "there is none", why, do)
 	case b.Newest.Sub(d.Now) > time.Hour:
-		d.say(Warning, check, b.Dir, "the newest is of a time "+ago(b.Newest.Sub(d.Now))+" from now", "how old it is cannot be told, nor what a restore to a time brings back",
+		d.say(Warning, check, b.Dir, newest+"of a time "+ago(b.Newest.Sub(d.Now))+" from now", "how old it is cannot be told, nor what a restore to a time brings back",
 			"compare the clocks of the servers with that of this machine")
 	case d.Now.Sub(b.Newest) > 24*time.Hour:
-		d.say(Warning, check, b.Dir, "the newest is "+ago(d.Now.Sub(b.Newest))+" old", why, do)
+		d.say(Warning, check, b.Dir, newest+ago(d.Now.Sub(b.Newest))+" old", why, do)
 	default:
-		d.say(OK, check, b.Dir, "the newest is "+ago(d.Now.Sub(b.Newest))+" old", "", "")
+		d.say(fine, check, b.Dir, newest+ago(d.Now.Sub(b.Newest))+" old", whyFine, doFine)
 	}
 }
 

@@ -190,7 +190,10 @@ func TestEachFindingIsProvoked(t *testing.T) {
 		{"no backup", func(f *Facts) { f.Backups.Newest = time.Time{} }, Problem, "backups", "/backup", "there is none", ""},
 		{"an old backup", func(f *Facts) { f.Backups.Newest = now.Add(-72 * time.Hour) }, Warning, "backups", "/backup", "3 days old", ""},
 		{"a backup of another clock", func(f *Facts) { f.Backups.Newest = now.Add(3 * time.Hour) }, Warning, "backups", "/backup", "3h0m from now", "clocks"},
-		{"backups that cannot be read", func(f *Facts) { f.Backups.Err = errors.New("torn") }, Problem, "backups", "/backup", "torn", ""},
+		{"backups that cannot be read", func(f *Facts) { f.Backups.Err, f.Backups.Newest = errors.New("torn"), time.Time{} }, Problem, "backups", "/backup", "torn", ""},
+		{"a backup that cannot be read among others", func(f *Facts) { f.Backups.Err = errors.New("torn") }, Problem, "backups", "/backup", "torn", ""},
+		{"how old the others are", func(f *Facts) { f.Backups.Err = errors.New("torn") }, Note, "backups", "/backup", "that can be read is 5h0m old", ""},
+		{"that the others are old, too", func(f *Facts) { f.Backups.Err, f.Backups.Newest = errors.New("torn"), now.Add(-72*time.Hour) }, Warning, "backups", "/backup", "that can be read is 3 days old", ""},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

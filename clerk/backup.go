@@ -109,6 +109,7 @@ func openBackup(ctx context.Context, l *link) (b *Backup, token string, err erro
 	b = &Backup{ctx: ctx, cancel: cancel, stalled: time.AfterFunc(backupStall, func() { cancel(errSilent) })}
 	defer func() {
 		if err != nil {
+			err = b.silence(err)
 			b.Close()
 		}
 	}()
@@ -158,11 +159,16 @@ func (b *Backup) ask(req *api.BackupRequest) error {
 	return nil
 }
 
-func (b *Backup) error(err error) error {
+// silence is errSilent if that has ended the stream, else err.
+func (b *Backup) silence(err error) error {
 	if errors.Is(context.Cause(b.ctx), errSilent) {
 		return errSilent
 	}
-	switch status.Code(err) {
+	return err
+}
+
+func (b *Backup) error(err error) error {
+	switch err = b.silence(err); status.Code(err) {
 	case codes.Aborted:
 		return fmt.Errorf("%w: %s", ErrBackupTime, status.Convert(err).Message())
 	case codes.NotFound:

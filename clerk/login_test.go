@@ -2,6 +2,8 @@ package clerk_test
 
 import (
 	"context"
+	"errors"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -63,4 +65,26 @@ func TestALoginTakesItsTime(t *testing.T) {
 			})
 		})
 	}
+}
+
+// A backup ends where a server says nothing, also to the password, and says so.
+func TestABackupWhoseLoginIsNotAnswered(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := &fakeServer{hello: &api.Hello{ClusterId: 7, NodeId: 1}}
+		f.service = &slowLogin{f, 0}
+		f.start(t)
+		ck, err := clerk.New([]string{"a:1"}, dialer(map[string]*fakeServer{"a:1": f}), clerk.WithUser("ann", "word"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer ck.Close()
+		for range 4 { // each time it is more patient
+			if _, err := ck.OpenBackup(context.Background()); !errors.Is(err, clerk.ErrUnavailable) {
+				t.Error(err)
+			}
+		}
+		if _, err := ck.OpenBackup(context.Background()); !errors.Is(err, clerk.ErrUnavailable) || !strings.Contains(err.Error(), "said nothing for 30s") || strings.Contains(err.Error(), "context canceled") {
+			t.Error(err)
+		}
+	})
 }

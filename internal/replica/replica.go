@@ -80,7 +80,8 @@ type Replica struct {
 }
 
 // New opens the state and runs the replica until Stop, or until its disk fails (see
-// rsm.Node.Done). A large state takes long to open: if ctx ends meanwhile New ends with an error.
+// rsm.Node.Done). If ctx ends before New does the result is an error, and nothing runs: a large state takes long to open.
+// Later ctx has no meaning.
 func New(ctx context.Context, cfg Config) (*Replica, error) {
 	cfg.State.ID = cfg.ID
 	if cfg.Logger == nil {
@@ -102,7 +103,7 @@ func New(ctx context.Context, cfg Config) (*Replica, error) {
 	cfg.State.Publisher = r.Watches.Hub
 	r.State = state.New(cfg.State)
 	p.done = r.State.Done()
-	defer context.AfterFunc(ctx, r.State.Interrupt)()
+	mayRun := context.AfterFunc(ctx, r.State.Interrupt)
 	var err error
 	r.Node, err = rsm.Start(rsm.Config[state.Command, state.Result]{
 		ID:                cfg.ID,
@@ -122,6 +123,10 @@ func New(ctx context.Context, cfg Config) (*Replica, error) {
 		Seed:              cfg.Seed,
 		Logger:            cfg.Logger,
 	})
+	if !mayRun() && err == nil { // what was interrupted stays so
+		r.Node.Stop()
+		err = ctx.Err()
+	}
 	if err != nil {
 		return nil, errors.Join(err, r.State.Close())
 	}

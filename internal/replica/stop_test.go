@@ -217,3 +217,20 @@ func TestAnOpenEndsWithItsContext(t *testing.T) {
 		}
 	})
 }
+
+// Also where there is nothing to be opened that would look at the context: what runs on would be interrupted already.
+func TestAnOpenThatIsTooLateEndsWithItsContext(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ctx, cancel := context.WithCancel(t.Context())
+		cancel()
+		r, err := replica.New(ctx, replica.Config{
+			ID: 1, Log: rsm.NewMemoryStorage(raft.NewConfiguration(1)), Transport: nowhere{}, Seed: 1, State: state.Config{FS: crashfs.NewMem(), Dir: stateDir},
+		})
+		if err == nil {
+			r.Stop()
+		}
+		if !errors.Is(err, context.Canceled) {
+			t.Errorf("it ends with %v", err)
+		}
+	})
+}

@@ -219,6 +219,7 @@ type gatherer struct {
 	// held is how many bytes of values are held that are only sorted by, and mostHeld how many may be. cutAt is how much is
 	// held of each at most; 0: all.
 	held, mostHeld, cutAt int
+	readsAgain            int // of values that begin alike
 
 	chunk   []row
 	refs    []run.Ref // of chunk

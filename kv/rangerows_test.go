@@ -111,7 +111,7 @@ func TestValuesThatAreKeptToBeSortedAreBounded(t *testing.T) {
 
 // Keys that are sorted by values need not hold the values, however many there are.
 func TestValuesThatAreOnlySortedByAreBounded(t *testing.T) {
-	const keys, size = 1000, 300
+	const keys, size = 1000, 1500
 	s, rng := filledStore(t, keys), rand.New(rand.NewPCG(3, 4))
 	for i := range keys {
 		value := bytes.Repeat([]byte{byte(rng.IntN(3))}, rng.IntN(size)) // many are the same, or begin alike
@@ -123,7 +123,7 @@ func TestValuesThatAreOnlySortedByAreBounded(t *testing.T) {
 		}
 	}
 	same := func(a, b Entry) bool { return a.Key == b.Key && b.Value == nil }
-	for i := range 200 {
+	for i := range 60 {
 		op := RangeOp{Sort: SortByValue, Descend: rng.IntN(2) == 0, LimitFirst: rng.IntN(3) == 0, Limit: int64(rng.IntN(2) * rng.IntN(keys))}
 		if rng.IntN(3) == 0 {
 			op.Revision = s.Revision() - uint64(rng.IntN(keys))
@@ -149,6 +149,49 @@ func TestValuesThatAreOnlySortedByAreBounded(t *testing.T) {
 		}
 		if most := max(s.sortedBytes, 2*leastHeld*len(g.rows)); held > most {
 			t.Fatalf("%d: %+v: %d bytes of values are held, want at most %d", i, op, held, most)
+		}
+	}
+}
+
+// Values that begin alike are read again as often as parts of them are merged, and not at each comparison.
+func TestValuesThatBeginAlikeAreReadAFewTimes(t *testing.T) {
+	const keys = 1000
+	s, rng := filledStore(t, keys), rand.New(rand.NewPCG(5, 6))
+	for i := range keys {
+		value := bytes.Repeat([]byte("alike"), 300)
+		value = fmt.Append(value, rng.IntN(keys)) // some are the same
+		if r := s.DoOp(Op{Kind: Put, Key: fmt.Sprintf("key %05d", i), Value: value, Unconditional: true}, 0); r.Code != CodeOK {
+			t.Fatal(r.Err())
+		}
+	}
+	for _, test := range []struct {
+		op   RangeOp
+		most int // reads of each key
+	}{
+		{RangeOp{}, 3}, // 46 parts of 22 values, of which 8 are merged at a time, and then the 6
+		{RangeOp{Descend: true}, 3},
+		{RangeOp{Limit: 100}, 6}, // sorted each time that 100 more are known
+		{RangeOp{LimitFirst: true, Limit: 500}, 3},
+	} {
+		op := test.op
+		op.Sort = SortByValue
+		s.sortedBytes = sortedBytes
+		want, err := s.Range(op)
+		if err != nil {
+			t.Fatal(err)
+		}
+		op.KeysOnly = true
+		s.sortedBytes = 64 << 10
+		var got []string
+		g := &gatherer{s: s, op: &op, at: s.Revision(), records: s.history.RecordReader(), mostHeld: s.sortedBytes, yield: func(e *Entry) { got = append(got, e.Key) }}
+		if err := cmp.Or(g.gather(), g.sort(), g.emit(g.rows)); err != nil {
+			t.Fatal(err)
+		}
+		if !slices.EqualFunc(got, want.Entries, func(key string, e Entry) bool { return key == e.Key }) {
+			t.Errorf("%+v: %d keys, want %d, in another order", op, len(got), len(want.Entries))
+		}
+		if g.readsAgain < len(got) || g.readsAgain > test.most*keys {
+			t.Errorf("%+v: %d values of %d were read again, want at most %d", op, g.readsAgain, keys, test.most*keys)
 		}
 	}
 }

@@ -13,12 +13,12 @@ import (
 func (g *gatherer) keep(rows []row) error {
 	for _, r := range rows {
 		g.rows = append(g.rows, r)
+		if err := g.hold(); err != nil {
+			return err
+		}
 		if g.taken++; g.op.LimitFirst && g.op.Limit > 0 && g.taken > g.op.Limit {
 			g.more = true
 			return nil
-		}
-		if err := g.hold(); err != nil {
-			return err
 		}
 		if err := g.keepBytes(); err != nil {
 			return err
@@ -91,7 +91,6 @@ func (g *gatherer) sort() error {
 		}
 	}
 	g.known, g.added = len(g.rows), 0
-	var err error
 	slices.SortStableFunc(g.rows, func(a, b row) int {
 		if g.op.Descend {
 			a, b = b, a
@@ -104,9 +103,12 @@ func (g *gatherer) sort() error {
 		case SortByMod:
 			return cmp.Compare(a.ModRevision, b.ModRevision)
 		case SortByValue:
-			return g.s.compareValues(&a, &b, &err)
+			return compareHeld(&a, &b)
 		}
 		return strings.Compare(a.Key, b.Key)
 	})
-	return err
+	if g.cutAt > 0 {
+		return g.sortAlike()
+	}
+	return nil
 }

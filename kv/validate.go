@@ -23,7 +23,8 @@ func (t *Txn) Validate(limits Limits) error {
 		return err
 	}
 	if kept, most := t.kept(), max(maxKeptBytes/limits.MaxValueBytes, 1); kept > most {
-		return fmt.Errorf("%d puts keep the value of their key, those of nested transactions included, the limit is %d: %w", kept, most, ErrTooLarge)
+		return fmt.Errorf("%d puts keep the value of their key, those of nested transactions included, the limit is %d, since each counts as a value of %d bytes: %w",
+			kept, most, limits.MaxValueBytes, ErrTooLarge)
 	}
 	return t.validateChanges()
 }
@@ -52,7 +53,8 @@ func (t *Txn) validateChanges() error {
 
 // maxKeptBytes is what the puts of a transaction may write together of values that they keep. Those are not in the
 // transaction, and each of them may be as large as the largest value. All of a revision has to fit into memory, and
-// into one run, of each member: a transaction that is in the log is executed, whatever comes of it.
+// into one run, of each member: a transaction that is in the log is executed, whatever comes of it. How large the values
+// are by then nobody can tell who validates it: that member may be behind, and other puts come first. So they are counted.
 const maxKeptBytes = 256 << 20
 
 // kept is how many values a transaction keeps at most, with those that are nested in it.

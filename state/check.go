@@ -24,6 +24,9 @@ func CheckDir(ctx context.Context, fsys vfs.FS, dir string, cluster uint64, pace
 	if im == nil {
 		return nil
 	}
+	if err := im.state.usableBy(Version); err != nil {
+		bad(err)
+	}
 	files := run.Files{FS: fsys, Dir: dir, Cluster: im.History()}
 	whole := true
 	for _, info := range im.manifest.runs {

@@ -179,8 +179,8 @@ func (m *Machine) loadSmall(p *present, mf *manifest, history *run.History) erro
 		return err
 	}
 	p.leases.table = leases
-	if s.version > known(m.cfg.Version) {
-		return fmt.Errorf("the cluster uses commands of version %d, and this program knows up to %d: use a newer one", s.version, known(m.cfg.Version))
+	if err := s.usableBy(m.cfg.Version); err != nil {
+		return err
 	}
 	p.quota.Store(s.quota)
 	p.version.Store(s.version)

@@ -114,7 +114,7 @@ func decodeManifest(b []byte, cluster uint64) (*manifest, error) {
 	b = b[len(manifestMagic):end]
 	format := binary.LittleEndian.Uint32(b)
 	if format == 0 || format > manifestFormat {
-		return nil, fmt.Errorf("state: the manifest has format %d, this program reads up to %d", format, manifestFormat)
+		return nil, fmt.Errorf("%w: the manifest has format %d, this program reads up to %d", ErrNewer, format, manifestFormat)
 	}
 	if c := binary.LittleEndian.Uint64(b[4:]); c != cluster {
 		return nil, fmt.Errorf("state: the manifest is of cluster %016x, not %016x", c, cluster)

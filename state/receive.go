@@ -195,6 +195,9 @@ func (m *Machine) readStream(data io.Reader) (from raft.NodeID, mf *manifest, sm
 	from = raft.NodeID(binary.LittleEndian.Uint64(b))
 	im, err := decodeImage(b, m.cfg.Cluster)
 	if err == nil {
+		err = im.state.usableBy(m.cfg.Version)
+	}
+	if err == nil {
 		err = im.consistent()
 	}
 	if err != nil {

@@ -79,6 +79,9 @@ func (im *Image) Restore(ctx context.Context, from run.Files, r Restoration) (*I
 	if r.Revision < im.Compacted() || r.Revision > im.Revision() {
 		return nil, fmt.Errorf("%w: revision %d, and the image covers %d to %d", ErrNotCovered, r.Revision, im.Compacted(), im.Revision())
 	}
+	if err := im.state.usableBy(Version); err != nil {
+		return nil, err
+	}
 	if err := vfs.MakeDir(r.FS, r.Dir); err != nil {
 		return nil, fmt.Errorf("make the directory of the state: %w", err)
 	}

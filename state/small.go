@@ -91,7 +91,7 @@ func decodeSmall(b []byte) (s small, leases *lease.Table, err error) {
 	}
 	format, length := binary.LittleEndian.Uint32(b[len(smallMagic):]), binary.LittleEndian.Uint32(b[len(smallMagic)+4:])
 	if format == 0 || format > smallFormat {
-		return s, nil, fmt.Errorf("state: the file with leases and totals has format %d, this program reads up to %d", format, smallFormat)
+		return s, nil, fmt.Errorf("%w: the file with leases and totals has format %d, this program reads up to %d", ErrNewer, format, smallFormat)
 	}
 	b = b[smallHead:]
 	if uint64(length) > uint64(len(b)) {
@@ -125,7 +125,9 @@ func decodeSmall(b []byte) (s small, leases *lease.Table, err error) {
 	if d.err != nil {
 		return s, nil, ErrSmall
 	}
-	leases, err = lease.Decode(bufio.NewReader(bytes.NewReader(b)))
+	if leases, err = lease.Decode(bufio.NewReader(bytes.NewReader(b))); errors.Is(err, lease.ErrNewerImage) {
+		err = fmt.Errorf("%w: %w", ErrNewer, err)
+	}
 	return s, leases, err
 }
 

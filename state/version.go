@@ -71,6 +71,17 @@ func (m *Machine) Refuse(c Command) error {
 	return nil
 }
 
+// ErrNewer refuses what a newer program has written: it is in order, and this program cannot read it.
+var ErrNewer = errors.New("state: a newer program has written it")
+
+// usableBy refuses the state of a cluster that uses commands which a program of a version does not know.
+func (s *small) usableBy(version uint64) error {
+	if s.version > known(version) {
+		return fmt.Errorf("%w: the cluster uses commands of version %d, and this program knows up to %d: use a newer one", ErrNewer, s.version, known(version))
+	}
+	return nil
+}
+
 // unknownKind is the error of a command that cannot be decoded.
 func unknownKind(k Kind, version uint64) error {
 	return fmt.Errorf("state: command is of kind %d, and this program knows those of version %d: a newer one has proposed it; use that", k, version)

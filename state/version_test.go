@@ -131,3 +131,57 @@ func TestARestoredClusterHasItsVersion(t *testing.T) {
 		t.Errorf("version %d", m.ClusterVersion())
 	}
 }
+
+// TestAStateOfANewerProgramIsNotTaken: the next start would refuse it, and what this member had would be gone.
+func TestAStateOfANewerProgramIsNotTaken(t *testing.T) {
+	leader, err := versioned(t, crashfs.NewMem(), 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	leader.DoOp(set("a", "1"))
+	leader.DoOp(raise(2))
+	if err := checkpoint(leader, 5); err != nil {
+		t.Fatal(err)
+	}
+	fs := crashfs.NewMem()
+	older, err := versioned(t, fs, 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	older.UseFetcher(from{leader})
+	older.DoOp(set("own", "1"))
+	if err := checkpoint(older, 1); err != nil {
+		t.Fatal(err)
+	}
+	hash := older.Hash()
+	stream, err := leader.OpenState()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer stream.Data.Close()
+	if err := older.ReceiveState(t.Context(), stream.Position, 0, 0, stream.Data); !errors.Is(err, state.ErrNewer) || !strings.Contains(err.Error(), "version 2") {
+		t.Errorf("received: %v", err)
+	}
+	if again, err := versioned(t, fs, 1); err != nil || again.Hash() != hash {
+		t.Errorf("its own state: %v", err)
+	}
+}
+
+// TestABackupOfANewerProgramIsNotRestored: no start would take what is made of it.
+func TestABackupOfANewerProgramIsNotRestored(t *testing.T) {
+	fs := crashfs.NewMem()
+	m, err := versioned(t, fs, state.Version+1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	m.DoOp(set("a", "1"))
+	m.DoOp(raise(state.Version + 1))
+	if err := checkpoint(m, 2); err != nil {
+		t.Fatal(err)
+	}
+	to := crashfs.NewMem()
+	_, err = imageOf(t, m).Restore(t.Context(), filesOf(fs), state.Restoration{FS: to, Dir: "state", Revision: 2})
+	if names, _ := to.List("state"); !errors.Is(err, state.ErrNewer) || len(names) > 0 {
+		t.Errorf("restored to %v: %v", names, err)
+	}
+}

@@ -5,6 +5,8 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"io"
+	"math"
 	"slices"
 
 	"balsa.example/kv"
@@ -61,6 +63,25 @@ func decodeImage(b []byte, cluster uint64) (*Image, error) {
 		return nil, err
 	}
 	return im, nil
+}
+
+// ReadImageHead reads the beginning of an image of a state of a cluster: where in the log that is, its hash, and which runs
+// it needs. That has a checksum of its own. Errors of r are returned as they are.
+func ReadImageHead(r io.Reader, cluster uint64) (position raft.SnapshotMeta, hash uint64, runs []run.Info, err error) {
+	var head [imageHeadBytes]byte
+	if _, err := io.ReadFull(r, head[:]); err != nil {
+		return position, 0, nil, err
+	}
+	length := min(binary.LittleEndian.Uint64(head[8:]), math.MaxInt64)
+	b, err := io.ReadAll(io.LimitReader(r, int64(length))) // a wrong length costs no more memory than the bytes that are there
+	if err != nil {
+		return position, 0, nil, err
+	}
+	mf, err := decodeManifest(b, cluster)
+	if err != nil {
+		return position, 0, nil, err
+	}
+	return mf.position, mf.hash, mf.runs, nil
 }
 
 // Encode returns the bytes of the image.

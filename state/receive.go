@@ -261,10 +261,11 @@ func (m *Machine) fetchRest(ctx context.Context, files run.Files, receive run.Re
 		if _, err := receive(ctx, number, *info, there, data, nil); err != nil {
 			return err
 		}
-		if !files.SameHead(number, *info) {
-			return errOtherRun(info)
+		same, err := files.SameHead(number, *info)
+		if err == nil && !same {
+			err = errOtherRun(info)
 		}
-		return nil
+		return err
 	})
 }
 

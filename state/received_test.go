@@ -7,12 +7,14 @@ import (
 	"io"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 
 	"balsa.example/internal/check/crashfs"
 	"balsa.example/kv/run"
 	"balsa.example/raft"
 	"balsa.example/state"
+	"balsa.example/vfs"
 )
 
 // from fetches files of another machine in the same process.
@@ -92,6 +94,58 @@ func TestAStateIsTakenGently(t *testing.T) {
 	}
 	if position, err := follower.InstallState(stream.Position); err != nil || position.Index != 10 || gently != 2 {
 		t.Errorf("installed at %s, gently %d times, want 2: %v", position, gently, err)
+	}
+}
+
+// lastOpen is a file system that fails the first open of a run after it was made, written and synced.
+type lastOpen struct {
+	vfs.FS
+	made, synced bool
+	err          error
+}
+
+func (l *lastOpen) Create(name string) (vfs.File, error) {
+	l.made = l.made || strings.Contains(name, "run-")
+	return l.FS.Create(name)
+}
+
+func (l *lastOpen) OpenDir(name string) (vfs.Dir, error) {
+	l.synced = l.made
+	return l.FS.OpenDir(name)
+}
+
+func (l *lastOpen) Open(name string) (vfs.File, error) {
+	if l.synced && strings.Contains(name, "run-") {
+		l.made, l.synced = false, false
+		return nil, l.err
+	}
+	return l.FS.Open(name)
+}
+
+// A read of the own disk that fails says nothing of the member that has sent the file.
+func TestTheSenderIsNotBlamedForTheOwnDisk(t *testing.T) {
+	for _, failure := range []error{syscall.EMFILE, syscall.EIO} {
+		leader, _ := openMachine(t, crashfs.NewCrashableMem())
+		leader.DoOp(set("key", "value"))
+		if err := checkpoint(leader, 10); err != nil {
+			t.Fatal(err)
+		}
+		fs := &lastOpen{FS: crashfs.NewCrashableMem(), err: failure}
+		follower, _ := openMachine(t, fs)
+		follower.UseFetcher(from{leader})
+		for _, want := range []error{failure, nil} {
+			stream, err := leader.OpenState()
+			if err != nil {
+				t.Fatal(err)
+			}
+			err = follower.ReceiveState(t.Context(), stream.Position, 0, 0, stream.Data)
+			if !errors.Is(err, want) || errors.Is(err, state.ErrManifest) {
+				t.Errorf("%v: %v", failure, err)
+			}
+			if err := stream.Data.Close(); err != nil {
+				t.Fatal(err)
+			}
+		}
 	}
 }
 

@@ -134,7 +134,7 @@ func (p *program) receiveStream(ctx context.Context, ck *clerk.Clerk, dir string
 func explainBackup(n *connection, err error) error {
 	corrupt := new(run.CorruptError)
 	switch {
-	case errors.Is(err, backup.ErrDamaged), errors.As(err, &corrupt):
+	case errors.Is(err, backup.ErrDamaged), errors.As(err, &corrupt) && !errors.Is(err, run.ErrUnreadable):
 		return withCode(exitDamaged, "%w", err)
 	case errors.Is(err, backup.ErrNoBackup), errors.Is(err, backup.ErrOtherCluster):
 		return usageError("%w", err)
@@ -227,12 +227,16 @@ point before it has. No server is asked.
 	return c
 }
 
-// someDamaged is the exit code for a directory that has damaged points among others. They were named.
+// someDamaged is the exit code for a directory that has points among others which are damaged, or cannot be read now. They
+// were named.
 func someDamaged(d *backup.Dir) error {
-	if len(d.Damage()) == 0 {
+	switch all := errors.Join(d.Damage()...); {
+	case all == nil:
 		return nil
+	case errors.Is(all, backup.ErrDamaged):
+		return exitStatus(exitDamaged)
 	}
-	return exitStatus(exitDamaged)
+	return exitStatus(exitError)
 }
 
 // verifyJSON is what "balsa backup verify" finds, in the format of -o json.
@@ -264,9 +268,10 @@ That DIR has no point, since its first backup has broken off, is 2.`,
 			return explainBackup(nil, err)
 		}
 		found := verifyJSON{Points: len(d.Points()), Covered: d.Covered(), Damage: []string{}}
-		read := &transfer{verb: "read"}
+		read, damaged := &transfer{verb: "read"}, false
 		told := p.begin(false, read.text)
 		err = d.Verify(c.Context(), func(g backup.Progress) { read.tell(g.Bytes, g.Of) }, func(err error) {
+			damaged = damaged || errors.Is(err, backup.ErrDamaged)
 			found.Damage = append(found.Damage, oneLine(err))
 			if !out.isJSON() {
 				fmt.Fprintln(p.stdout, oneLine(err))
@@ -281,6 +286,8 @@ That DIR has no point, since its first backup has broken off, is 2.`,
 			return err
 		case found.Points == 0 && len(found.Damage) == 0:
 			return usageError("%s: %w", args[0], errNoPoints)
+		case !found.OK && !damaged:
+			return fmt.Errorf("%w: %s; try again, and if it stays so make a new backup in another directory", backup.ErrUnreadable, args[0])
 		case !found.OK && len(d.Damage()) == len(found.Damage) && found.Points > 0:
 			return withCode(exitDamaged, "%w: %s; its other points are in order: %s", backup.ErrDamaged, args[0], found.Covered)
 		case !found.OK:

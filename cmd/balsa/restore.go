@@ -277,6 +277,8 @@ func explainRestore(err error) error {
 	switch {
 	case errors.Is(err, backup.ErrNotCovered):
 		return usageError("%w; nothing was written", err)
+	case errors.Is(err, run.ErrUnreadable):
+		return fmt.Errorf("nothing was restored; try again: %w", err)
 	case errors.As(err, &corrupt):
 		return withCode(exitDamaged, "the backup is damaged, as \"balsa backup verify\" tells; nothing was restored: %w", err)
 	}

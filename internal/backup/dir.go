@@ -38,6 +38,8 @@ var (
 	ErrOtherCluster = errors.New("the backup is of another cluster")
 	// ErrDamaged: a file is missing, or is not what was written.
 	ErrDamaged = errors.New("the backup is damaged")
+	// ErrUnreadable: the disk does not give back a file, which may be whole. The next read may find it.
+	ErrUnreadable = errors.New("the disk does not give back a part of the backup")
 	// ErrInUse: another process makes a backup in the directory.
 	ErrInUse = errors.New("another process makes a backup there")
 	// ErrNotCovered: no point has the revision, or the time.
@@ -67,13 +69,24 @@ type Dir struct {
 	// Cluster is the cluster's identity, and History what stands in its runs.
 	Cluster, History uint64
 	points           []*Point // in the order of the log
-	damage           []error  // of each file of a point that is damaged
+	damage           []error  // of each point that is left out
 }
 
 // Open reads what a directory has. It changes nothing. Points whose file is damaged, or that the disk does not give
 // back, are left out: see Damage.
 func Open(fsys vfs.FS, path string) (*Dir, error) {
-	d := &Dir{fs: fsys, path: path}
+	d, err := openHead(fsys, path)
+	if err != nil {
+		return nil, err
+	}
+	return d, d.load(func(name string) (*Point, error) {
+		p, _, err := d.read(name)
+		return p, err
+	})
+}
+
+// openHead is Open without the points.
+func openHead(fsys vfs.FS, path string) (*Dir, error) {
 	b, err := vfs.ReadFile(fsys, filepath.Join(path, headName))
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
@@ -85,29 +98,33 @@ func Open(fsys vfs.FS, path string) (*Dir, error) {
 	case binary.LittleEndian.Uint32(b[8:]) != format:
 		return nil, fmt.Errorf("%s has format %d, this program reads %d", path, binary.LittleEndian.Uint32(b[8:]), format)
 	}
-	d.Cluster, d.History = binary.LittleEndian.Uint64(b[12:]), binary.LittleEndian.Uint64(b[20:])
-	names, err := fsys.List(path)
+	return &Dir{fs: fsys, path: path, Cluster: binary.LittleEndian.Uint64(b[12:]), History: binary.LittleEndian.Uint64(b[20:])}, nil
+}
+
+// load reads all points, each by a function.
+func (d *Dir) load(read func(name string) (*Point, error)) error {
+	names, err := d.fs.List(d.path)
 	if err != nil {
-		return nil, fmt.Errorf("list %s: %w", path, err)
+		return fmt.Errorf("list %s: %w", d.path, err)
 	}
 	for _, name := range names {
 		if !strings.HasPrefix(name, pointPrefix) || strings.HasSuffix(name, vfs.TempSuffix) {
 			continue
 		}
-		switch p, _, err := d.read(name); {
-		case errors.Is(err, ErrDamaged):
+		switch p, err := read(name); {
+		case errors.Is(err, ErrDamaged), errors.Is(err, ErrUnreadable):
 			d.damage = append(d.damage, err)
 		case err != nil:
-			return nil, err
+			return err
 		default:
 			d.points = append(d.points, p)
 		}
 	}
 	d.sort()
-	return d, nil
+	return nil
 }
 
-// Damage has an error for each point that is of no use, since its file is damaged.
+// Damage has an error for each point that is of no use: ErrDamaged, or ErrUnreadable where the next Open may find it.
 func (d *Dir) Damage() []error { return slices.Clone(d.damage) }
 
 func (d *Dir) sort() {
@@ -140,29 +157,95 @@ func (d *Dir) Image(p *Point) (*state.Image, error) {
 func (d *Dir) read(name string) (*Point, *state.Image, error) {
 	path := filepath.Join(d.path, name)
 	b, err := vfs.ReadFile(d.fs, path)
-	if err != nil && !run.Innocent(err) {
-		err = fmt.Errorf("%w: %w", ErrDamaged, err)
-	}
 	if err != nil {
-		return nil, nil, err
+		return nil, nil, judged(unread(err))
 	}
 	end := len(b) - 8
 	if end < pointBefore || string(b[:8]) != pointMagic || xxhash.Sum64(b[:end]) != binary.LittleEndian.Uint64(b[end:]) {
 		return nil, nil, fmt.Errorf("%w: wrong checksum of %s", ErrDamaged, path)
 	}
-	if v := binary.LittleEndian.Uint32(b[8:]); v != format {
-		return nil, nil, fmt.Errorf("%s has format %d, this program reads %d", path, v, format)
-	}
-	if c := binary.LittleEndian.Uint64(b[12:]); c != d.Cluster {
-		return nil, nil, fmt.Errorf("%w: %s is of cluster %016x, %s of %016x", ErrOtherCluster, path, c, d.path, d.Cluster)
+	taken, err := d.decodeBefore(path, b)
+	if err != nil {
+		return nil, nil, err
 	}
 	im, err := state.DecodeImage(b[pointBefore:end], d.Cluster)
 	if err != nil {
-		return nil, nil, fmt.Errorf("%w: %s: %w", ErrDamaged, path, err)
+		return nil, nil, judged(fmt.Errorf("%s: %w", path, err))
 	}
-	p := pointOf(im, time.UnixMilli(int64(binary.LittleEndian.Uint64(b[20:]))))
+	p := pointOf(im, taken)
 	p.Bytes += int64(len(b))
 	return p, im, nil
+}
+
+// readRuns reads of a point what the next backup needs: which runs it has, and where in the log it is. That is in the
+// beginning of its image, with a checksum; all of the leases and users behind it is not read. The point that it returns
+// has no revisions, and no bytes.
+func (d *Dir) readRuns(name string) (*Point, error) {
+	path := filepath.Join(d.path, name)
+	file, err := d.fs.Open(path)
+	if err != nil {
+		return nil, judged(unread(err))
+	}
+	defer file.Close()
+	data, before := unreadFile{file}, make([]byte, pointBefore)
+	if _, err = io.ReadFull(data, before); err == nil && string(before[:8]) != pointMagic {
+		err = errors.New("no point")
+	}
+	if err != nil {
+		return nil, judged(fmt.Errorf("%s: %w", path, err))
+	}
+	taken, err := d.decodeBefore(path, before)
+	if err != nil {
+		return nil, err
+	}
+	position, hash, runs, err := state.ReadImageHead(data, d.Cluster)
+	if err != nil {
+		return nil, judged(fmt.Errorf("%s: %w", path, err))
+	}
+	return &Point{Index: uint64(position.Index), Hash: hash, Taken: taken, name: name, runs: runs}, nil
+}
+
+// decodeBefore reads what a point has before its image.
+func (d *Dir) decodeBefore(path string, b []byte) (taken time.Time, err error) {
+	if v := binary.LittleEndian.Uint32(b[8:]); v != format {
+		return taken, fmt.Errorf("%s has format %d, this program reads %d", path, v, format)
+	}
+	if c := binary.LittleEndian.Uint64(b[12:]); c != d.Cluster {
+		return taken, fmt.Errorf("%w: %s is of cluster %016x, %s of %016x", ErrOtherCluster, path, c, d.path, d.Cluster)
+	}
+	return time.UnixMilli(int64(binary.LittleEndian.Uint64(b[20:]))), nil
+}
+
+// unread marks the error of a read that says nothing of what is in the file.
+func unread(err error) error {
+	if errors.Is(err, fs.ErrNotExist) || run.Innocent(err) {
+		return err
+	}
+	return fmt.Errorf("%w: %w", ErrUnreadable, err)
+}
+
+// unreadFile is a file whose errors are marked.
+type unreadFile struct{ io.Reader }
+
+func (f unreadFile) Read(b []byte) (int, error) {
+	n, err := f.Reader.Read(b)
+	if err != nil && err != io.EOF {
+		err = unread(err)
+	}
+	return n, err
+}
+
+// judged says what the error of a file means for the backup: ErrUnreadable if the disk does not give it back, itself if
+// it is of this process alone (see run.Innocent), or of this program (state.ErrNewer), else ErrDamaged.
+func judged(err error) error {
+	c := new(run.CorruptError)
+	switch {
+	case err == nil, run.Innocent(err), errors.Is(err, state.ErrNewer), errors.Is(err, ErrDamaged), errors.Is(err, ErrUnreadable):
+		return err
+	case errors.As(err, &c) && errors.Is(c.Reason, run.ErrUnreadable):
+		return fmt.Errorf("%w: %s: %w", ErrUnreadable, c.File, c.Reason)
+	}
+	return fmt.Errorf("%w: %w", ErrDamaged, err)
 }
 
 func pointOf(im *state.Image, taken time.Time) *Point {
@@ -186,7 +269,7 @@ func (d *Dir) write(p *Point, im *state.Image) error {
 	if err != nil {
 		return err
 	}
-	d.points = append(d.points, p)
+	d.points = append(slices.DeleteFunc(d.points, func(old *Point) bool { return old.name == p.name }), p)
 	d.sort()
 	return nil
 }
@@ -202,9 +285,10 @@ func (p *Point) encode(cluster uint64, im *state.Image) []byte {
 }
 
 // begin opens a directory for a backup of a cluster, and makes it if there is none. Until the Closer
-// is closed no other process can. A directory that holds anything else is left as it is.
+// is closed no other process can. A directory that holds anything else is left as it is. Of the points only what
+// readRuns returns is known.
 func begin(fsys vfs.FS, path string, cluster, history uint64) (*Dir, io.Closer, error) {
-	d, err := Open(fsys, path)
+	d, err := openHead(fsys, path)
 	switch {
 	case errors.Is(err, ErrNoBackup):
 		err = makeRoom(fsys, path)
@@ -222,11 +306,14 @@ func begin(fsys vfs.FS, path string, cluster, history uint64) (*Dir, io.Closer, 
 	}
 	// Another process may have made a point before this one had the lock, or the directory, also for another cluster, or
 	// have been killed before the names were durable.
-	if d, err = Open(fsys, path); errors.Is(err, ErrNoBackup) {
+	if d, err = openHead(fsys, path); errors.Is(err, ErrNoBackup) {
 		d, err = create(fsys, path, cluster, history)
 	}
 	if err == nil {
 		err = d.isOf(cluster, history)
+	}
+	if err == nil {
+		err = d.load(d.readRuns)
 	}
 	if err = errors.Join(err, vfs.SyncDir(fsys, path), vfs.MakeDir(fsys, path)); err != nil {
 		return nil, nil, errors.Join(err, lock.Close())
@@ -262,7 +349,7 @@ func create(fsys vfs.FS, path string, cluster, history uint64) (*Dir, error) {
 	if err := vfs.WriteFile(fsys, filepath.Join(path, headName), encodeHead(cluster, history)); err != nil {
 		return nil, err
 	}
-	return Open(fsys, path)
+	return openHead(fsys, path)
 }
 
 // encodeHead is the file BACKUP.

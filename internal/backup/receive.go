@@ -49,11 +49,17 @@ func Receive(ctx context.Context, fsys vfs.FS, path string, from Source, tell fu
 		return nil, false, err
 	}
 	if newest := d.newest(); newest != nil && newest.Index >= uint64(im.Position().Index) {
-		if newest.Index == uint64(im.Position().Index) && newest.Hash == im.Hash() {
-			return newest, false, nil
+		if newest.Index != uint64(im.Position().Index) || newest.Hash != im.Hash() {
+			return nil, false, fmt.Errorf("the newest point in %s is at entry %d of the log, and the server's state at %d: has the cluster lost what it had?",
+				path, newest.Index, im.Position().Index)
 		}
-		return nil, false, fmt.Errorf("the newest point in %s is at entry %d of the log, and the server's state at %d: has the cluster lost what it had?",
-			path, newest.Index, im.Position().Index)
+		p, _, err := d.read(newest.name)
+		if err == nil {
+			p.New = newest.New
+		}
+		if !errors.Is(err, ErrDamaged) { // else it is made anew
+			return p, false, err
+		}
 	}
 	r := &receiver{Dir: d, from: from, tell: tell}
 	if err := r.number(); err != nil {
@@ -72,8 +78,14 @@ func Receive(ctx context.Context, fsys vfs.FS, path string, from Source, tell fu
 }
 
 // present refuses a directory that lacks a file, or a part of one, that an earlier point needs: a new point
-// would rest on it, too. What is in the files only Verify reads.
+// would rest on it, too. What is in the files only Verify reads. It refuses as well where the disk does not give back
+// a point: which files that needs is not known now, and they are not to be written to.
 func (d *Dir) present() error {
+	for _, err := range d.damage {
+		if errors.Is(err, ErrUnreadable) {
+			return fmt.Errorf("%w; try again, and if it stays so make a new backup in another directory", err)
+		}
+	}
 	for number, info := range d.named() {
 		path := d.Files().Path(number)
 		switch stat, err := d.fs.Stat(path); {
@@ -171,8 +183,13 @@ func (r *receiver) runs(ctx context.Context, theirs []run.Info) ([]run.Info, err
 		if err := r.get(ctx, info); err != nil {
 			return nil, err
 		}
-		if err := r.Files().Verify(ctx, *info, nil); err != nil {
+		switch err := r.Files().Verify(ctx, *info, nil); {
+		case ctx.Err() != nil:
+			return nil, ctx.Err()
+		case errors.Is(judged(err), ErrDamaged):
 			return nil, fmt.Errorf("what was sent is damaged: %w", err)
+		case err != nil:
+			return nil, judged(err)
 		}
 	}
 	return runs, nil
@@ -188,11 +205,15 @@ func (r *receiver) get(ctx context.Context, info *run.Info) error {
 		}
 	}
 	for i, number := range r.strays {
-		if !r.Files().SameHead(number, *info) {
+		same, err := r.Files().SameHead(number, *info)
+		if err != nil && !errors.Is(err, run.ErrUnreadable) {
+			return err
+		}
+		if !same {
 			continue
 		}
 		r.strays = slices.Delete(r.strays, i, i+1)
-		err := r.fetch(ctx, info, number, 0, r.Files().Receive)
+		err = r.fetch(ctx, info, number, 0, r.Files().Receive)
 		if c := new(run.CorruptError); !errors.As(err, &c) {
 			return err
 		}

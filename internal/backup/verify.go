@@ -2,6 +2,7 @@ package backup
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"path/filepath"
@@ -10,8 +11,8 @@ import (
 
 // Verify reads all bytes of all points, and checks them: each run record by record, its checksum and its
 // chain hash, that the runs of a point follow one another, and that together they lead to the hash of the
-// state that the cluster has said. It calls bad for what is not in order, and returns an error where it
-// cannot go on.
+// state that the cluster has said. It calls bad for what is not in order (ErrDamaged), and for what the disk does not
+// give back (ErrUnreadable), and returns an error where it cannot go on.
 func (d *Dir) Verify(ctx context.Context, tell func(Progress), bad func(error)) error {
 	for _, err := range d.damage {
 		bad(err)
@@ -27,23 +28,32 @@ func (d *Dir) Verify(ctx context.Context, tell func(Progress), bad func(error)) 
 				tell(done)
 			}
 		})
-		if ctx.Err() != nil {
-			return ctx.Err()
-		}
-		if err != nil {
-			bad(fmt.Errorf("%w: %w", ErrDamaged, err))
+		if err := tellOf(ctx, err, bad); err != nil {
+			return err
 		}
 	}
 	for _, p := range d.points {
 		err := d.verifyPoint(ctx, p)
-		if ctx.Err() != nil {
-			return ctx.Err()
-		}
 		if err != nil {
-			bad(fmt.Errorf("%w: %s: %w", ErrDamaged, filepath.Join(d.path, p.name), err))
+			err = fmt.Errorf("%s: %w", filepath.Join(d.path, p.name), err)
+		}
+		if err := tellOf(ctx, err, bad); err != nil {
+			return err
 		}
 	}
 	return nil
+}
+
+// tellOf calls bad for an error that is of the backup, and returns any other.
+func tellOf(ctx context.Context, err error, bad func(error)) error {
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
+	if err = judged(err); errors.Is(err, ErrDamaged) || errors.Is(err, ErrUnreadable) {
+		bad(err)
+		return nil
+	}
+	return err
 }
 
 func (d *Dir) verifyPoint(ctx context.Context, p *Point) error {

@@ -15,6 +15,9 @@ var (
 	// ErrFailed marks a sync that failed. It is unknown what is durable, so nothing is written any
 	// more.
 	ErrFailed = errors.New("run: the disk is in doubt after a sync that failed")
+	// ErrUnreadable is what a *CorruptError matches if the disk does not give back the file: its bytes may be in order, and
+	// the next read may find them.
+	ErrUnreadable = errors.New("the file cannot be read")
 
 	errMissing = fmt.Errorf("the file is missing: %w", fs.ErrNotExist)
 	errEnds    = errors.New("the file ends")
@@ -46,7 +49,7 @@ func (f Files) unreadable(number uint32, offset int64, err error) error {
 	if Innocent(err) {
 		return fmt.Errorf("run: read %s: %w", f.Path(number), err)
 	}
-	return f.corrupt(number, offset, fmt.Errorf("the file cannot be read: %w", err))
+	return f.corrupt(number, offset, fmt.Errorf("%w: %w", ErrUnreadable, err))
 }
 
 // Innocent tells whether an error of a read says nothing about the file: the process has no descriptors or memory

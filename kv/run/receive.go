@@ -49,15 +49,19 @@ func (f Files) received(number uint32, info Info, known int64) (Part, error) {
 }
 
 // SameHead tells whether a file begins with the header of a run, as what Receive has begun to write
-// does. A file that does not exist does not.
-func (f Files) SameHead(number uint32, info Info) bool {
-	file, err := f.open(number)
-	if err != nil {
-		return false
-	}
-	defer file.Close()
+// does. A file that does not exist does not. An error says that the file could not be read: it matches ErrUnreadable
+// where the disk is why.
+func (f Files) SameHead(number uint32, info Info) (bool, error) {
 	info.File = number
-	return f.checkHeader(file, info) == nil
+	file, err := f.open(number)
+	if err == nil {
+		defer file.Close()
+		err = f.checkHeader(file, info)
+	}
+	if err != nil && !errors.Is(err, ErrUnreadable) {
+		return false, ignoreCorrupt(err)
+	}
+	return err == nil, err
 }
 
 // Holds tells whether a file has all bytes of a run: whether there is nothing to receive.

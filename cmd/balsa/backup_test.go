@@ -22,8 +22,6 @@ import (
 
 	"balsa.example/clerk"
 	"balsa.example/internal/backup"
-	"balsa.example/internal/datadir"
-	"balsa.example/vfs"
 )
 
 // TestBackupsFromTheCommandLine makes two, lists and checks them, and finds damage.
@@ -545,8 +543,11 @@ func TestOneRestoreAtATime(t *testing.T) {
 		if code, _, errs := balsa(t, "", "restore", saved, "--data-dir", data); code != exitUsage || !strings.Contains(errs, "is in use") {
 			t.Errorf("a second one: %d %s", code, errs)
 		}
-		if used, err := datadir.InUse(vfs.OS, data); err != nil || !used {
-			t.Errorf("a server could be started: %v", err)
+		if code, _, errs := balsa(t, "", "recover", dir, "--data-dir", data); code != exitUsage || !strings.Contains(errs, "is in use") {
+			t.Errorf("a recovery: %d %s", code, errs)
+		}
+		if code, _, errs := balsa(t, "", "check", data); code != exitUsage || !strings.Contains(errs, "stop it first") {
+			t.Errorf("a check: %d %s", code, errs)
 		}
 		if release(); round == 0 {
 			if _, err := os.Stat(data); err == nil {

@@ -26,7 +26,8 @@ func (p *program) check() *cobra.Command {
 		Short:   "Read all of a data directory, and check it",
 		Long: `Read every byte of a data directory, and check it: who it belongs to, each record of the
 log and of the history, and that all together has the hash that the server had written
-down. No server may run on it. Nothing is changed.
+down. Nothing is changed. A directory on which a server runs is refused, and so is a server
+that is started on it meanwhile.
 
 What is not in order goes to the standard output: which file, where in it, what is wrong,
 and what to do. What a crash leaves is in order. It takes the memory that a server takes for
@@ -143,8 +144,9 @@ lost: everything that others had acknowledged and this server had not got.
 Take the server whose directory goes furthest: compare the output for all that are left.
 What speaks against a directory goes to the standard error: that its state differed from
 that of a majority, say.
-The whole end of its log is used, also what no majority may have had. No server may run on the
-directory, which is only read, and stays as it is.
+The whole end of its log is used, also what no majority may have had. The directory is only
+read, and stays as it is. One on which a server runs is refused, and so is a server that is
+started on it meanwhile.
 
 The new cluster has another identity: no server of the old one gets into it, and a client
 of the old one has to be started anew. Start it with "balsa serve --data-dir NEW" as a

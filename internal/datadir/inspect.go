@@ -5,6 +5,9 @@ import (
 	"fmt"
 	"io/fs"
 	"path/filepath"
+	"slices"
+	"sync"
+	"syscall"
 
 	"balsa.example/internal/birth"
 	"balsa.example/vfs"
@@ -57,19 +60,38 @@ func Diverged(fsys vfs.FS, path string) (why string, err error) {
 	return string(b), err
 }
 
-// InUse tells whether another process runs on a directory. It makes no file.
-func InUse(fsys vfs.FS, path string) (bool, error) {
+// Hold keeps servers from starting on a directory while it is read: what one writes meanwhile would look like damage. A LOCK
+// that is missing, as in a copy, is made, and release removes it. Nothing is held of a directory that has no file of a
+// member, nor where nothing may be written: there no server starts, either. The error is ErrInUse where another process
+// has the lock.
+func Hold(fsys vfs.FS, path string) (release func(), err error) {
 	name := filepath.Join(path, LockName)
-	if _, err := fsys.Stat(name); errors.Is(err, fs.ErrNotExist) {
-		return false, nil
+	_, missing := fsys.Stat(name)
+	if missing != nil {
+		names, err := fsys.List(path)
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return nil, err
+		}
+		isMember := func(name string) bool { return name == memberFileName || name == walName || name == stateName }
+		if !slices.ContainsFunc(names, isMember) {
+			return func() {}, nil
+		}
 	}
 	lock, err := fsys.Lock(name)
-	if errors.Is(err, vfs.ErrLocked) {
-		return true, nil
-	} else if err != nil {
-		return false, nil // of a file system that is mounted to be read, perhaps
+	switch {
+	case errors.Is(err, vfs.ErrLocked):
+		return nil, fmt.Errorf("%w: %s", ErrInUse, path)
+	case errors.Is(err, fs.ErrPermission), errors.Is(err, syscall.EROFS), errors.Is(err, errors.ErrUnsupported):
+		return func() {}, nil
+	case err != nil:
+		return nil, fmt.Errorf("lock %s: %w", path, err)
 	}
-	return false, lock.Close()
+	return sync.OnceFunc(func() { // after it the file is another's
+		if missing != nil {
+			_ = fsys.Remove(name) // while it is held. One that stays is in nobody's way
+		}
+		_ = lock.Close()
+	}), nil
 }
 
 // Reserve locks a directory that is no member's yet, for a command that writes to it what a member is to begin with: no

@@ -33,8 +33,17 @@ type Report struct {
 	Problems []Problem
 }
 
-// ErrInUse: a server runs on the directory.
-var ErrInUse = errors.New("a server runs on the directory: stop it first")
+// ErrInUse: a server runs on the directory, or a function of this package reads it.
+var ErrInUse = errors.New("a server runs on the directory, or a command reads it: stop it first")
+
+// hold is datadir.Hold.
+func hold(fsys vfs.FS, dir string) (release func(), err error) {
+	release, err = datadir.Hold(fsys, dir)
+	if errors.Is(err, datadir.ErrInUse) {
+		return nil, fmt.Errorf("%s: %w", dir, ErrInUse)
+	}
+	return release, err
+}
 
 // ErrWitness: a witness has dropped what it had of the data.
 var ErrWitness = errors.New("the directory of a witness has no data, only the end of the log")
@@ -50,14 +59,14 @@ var ErrNothing = errors.New("it holds nothing of a server")
 //   - that the log leads on from the state, without a gap.
 //
 // A directory is valid if a server can be started from it, or can begin a cluster with it. That includes everything that a
-// crash leaves, at any moment. pace is called with the number of bytes that were read of the history.
+// crash leaves, at any moment. No server starts on it meanwhile. pace is called with the number of bytes that were read
+// of the history.
 func Check(ctx context.Context, fsys vfs.FS, dir string, pace func(int)) (*Report, error) {
-	switch used, err := datadir.InUse(fsys, dir); {
-	case err != nil:
+	release, err := hold(fsys, dir)
+	if err != nil {
 		return nil, err
-	case used:
-		return nil, fmt.Errorf("%s: %w", dir, ErrInUse)
 	}
+	defer release()
 	c := &checker{fs: fsys, dir: dir}
 	if err := c.members(); err != nil {
 		return nil, err
@@ -65,9 +74,8 @@ func Check(ctx context.Context, fsys vfs.FS, dir string, pace func(int)) (*Repor
 	if err := c.log(); err != nil {
 		return nil, err
 	}
-	c.state(ctx, pace)
-	if ctx.Err() != nil {
-		return nil, ctx.Err()
+	if err := c.state(ctx, pace); err != nil {
+		return nil, err
 	}
 	if c.r.Members == nil && c.r.Log == nil && c.r.State == nil && len(c.r.Problems) == 0 {
 		return nil, fmt.Errorf("%s: %w", dir, ErrNothing)
@@ -141,8 +149,8 @@ func (c *checker) log() (err error) {
 	return nil
 }
 
-// state checks the state, and that the log leads on from it.
-func (c *checker) state(ctx context.Context, pace func(int)) {
+// state checks the state, and that the log leads on from it. The error says nothing of the directory.
+func (c *checker) state(ctx context.Context, pace func(int)) (innocent error) {
 	cluster := uint64(0)
 	if c.r.Log != nil {
 		cluster = c.r.Log.Identity.ClusterID
@@ -153,14 +161,20 @@ func (c *checker) state(ctx context.Context, pace func(int)) {
 	damaged := false
 	c.r.State = state.CheckDir(ctx, c.fs, dir, cluster, pace, func(err error) {
 		damaged = true
-		if corrupt := new(run.CorruptError); errors.As(err, &corrupt) {
+		corrupt := new(run.CorruptError)
+		switch {
+		case run.Innocent(err):
+			innocent = errors.Join(innocent, err)
+		case errors.As(err, &corrupt):
 			c.bad(corrupt.File, corrupt.Offset, doRestart, "%v", err)
-		} else {
+		case errors.Is(err, state.ErrNewer):
+			c.bad(dir, 0, doNewer, "%v", err)
+		default:
 			c.bad(dir, 0, doReplace, "%v", err)
 		}
 	})
-	if c.r.Log == nil || damaged && c.r.State == nil {
-		return
+	if innocent = errors.Join(ctx.Err(), innocent); innocent != nil || c.r.Log == nil || damaged && c.r.State == nil {
+		return innocent
 	}
 	var position raft.SnapshotMeta
 	if c.r.State != nil {
@@ -170,6 +184,7 @@ func (c *checker) state(ctx context.Context, pace func(int)) {
 	if _, _, err := c.r.Log.After(position); err != nil {
 		c.bad(filepath.Join(c.dir, "wal"), 0, doReplace, "the log does not go on from the state: %v", err)
 	}
+	return nil
 }
 
 // isWitness tells whether the log begins behind entries that the state has not, as that of a witness

@@ -7,7 +7,9 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"path/filepath"
+	"reflect"
 	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/cockroachdb/pebble/v2/vfs/errorfs"
@@ -96,6 +98,69 @@ func (m *member) checkpoint() {
 	}
 }
 
+// TestNoServerStartsOnADirectoryThatIsRead: what it writes meanwhile would be taken for damage, or for what a new cluster
+// begins with.
+func TestNoServerStartsOnADirectoryThatIsRead(t *testing.T) {
+	for _, copied := range []bool{false, true} { // a copy may have no LOCK
+		for name, read := range map[string]func(fs vfs.FS) error{
+			"check": func(fs vfs.FS) error {
+				r, err := Check(context.Background(), fs, "data", nil)
+				if err == nil && len(r.Problems) > 0 {
+					err = fmt.Errorf("%+v", r.Problems)
+				}
+				return err
+			},
+			"recover": func(fs vfs.FS) error {
+				s, err := Survey(context.Background(), fs, "data", "new/scratch")
+				if err == nil {
+					err = errors.Join(err, s.Close())
+				}
+				return err
+			},
+		} {
+			mem := crashfs.NewMem()
+			m := newMember(t, mem)
+			m.write(60, 60)
+			m.checkpoint()
+			m.close()
+			if copied {
+				if err := mem.Remove("data/LOCK"); err != nil {
+					t.Fatal(err)
+				}
+			}
+			before, starts := content(t, mem, "data", "data/wal", "data/state"), 0
+			start := func() error {
+				d, err := datadir.Open(datadir.Config{
+					Path: "data", Owner: datadir.Owner{ID: 1, Members: []raft.NodeID{1}, NameOf: raft.NodeID.String},
+					Log: wal.Options{FS: mem, NoSnapshots: true, SegmentSize: 16 << 10, Inline: true},
+				})
+				if err == nil {
+					err = d.Close()
+				}
+				return err
+			}
+			watched := crashfs.Inject(mem, errorfs.InjectorFunc(func(op errorfs.Op) error {
+				if op.Kind == errorfs.OpOpen && strings.Contains(op.Path, "run-") {
+					starts++
+					if err := start(); !errors.Is(err, datadir.ErrInUse) {
+						t.Errorf("%s: a server starts meanwhile: %v", name, err)
+					}
+				}
+				return nil
+			}))
+			if err := read(watched); err != nil || starts == 0 {
+				t.Errorf("%s: %v, with %d starts meanwhile", name, err, starts)
+			}
+			if after := content(t, mem, "data", "data/wal", "data/state"); !reflect.DeepEqual(after, before) {
+				t.Errorf("%s: the directory has changed", name)
+			}
+			if err := start(); err != nil {
+				t.Errorf("%s: later: %v", name, err)
+			}
+		}
+	}
+}
+
 // TestADirectoryIsValidAfterEachCrash: whatever a loss of power leaves, at any moment.
 func TestADirectoryIsValidAfterEachCrash(t *testing.T) {
 	mem := crashfs.NewCrashableMem()
@@ -129,6 +194,42 @@ func TestADirectoryIsValidAfterEachCrash(t *testing.T) {
 	}
 	r, err := Check(context.Background(), mem, "data", nil)
 	if err != nil || len(r.Problems) > 0 || r.Log.Last != m.index || r.State.Position().Index != m.index-20 || !r.Members.Active {
+		t.Errorf("%v: %+v", err, r)
+	}
+}
+
+// TestAReadThatFailsIsNoDamage: a member must not be replaced since this process had no descriptors left.
+func TestAReadThatFailsIsNoDamage(t *testing.T) {
+	mem := crashfs.NewMem()
+	m := newMember(t, mem)
+	m.write(60, 60)
+	m.checkpoint()
+	m.close()
+	for _, file := range []string{"MEMBERS", ".log", "MANIFEST", "small-", "run-"} {
+		met := false
+		fs := crashfs.Inject(mem, errorfs.InjectorFunc(func(op errorfs.Op) error {
+			if op.Kind != errorfs.OpOpen || !strings.Contains(op.Path, file) {
+				return nil
+			}
+			met = true
+			return syscall.EMFILE
+		}))
+		if r, err := Check(context.Background(), fs, "data", nil); !errors.Is(err, syscall.EMFILE) || r != nil || !met {
+			t.Errorf("%s: %v: %+v", file, err, r)
+		}
+	}
+}
+
+// TestWhatANewerProgramHasWrittenIsNoDamage: that program reads it, and nobody has to be replaced.
+func TestWhatANewerProgramHasWrittenIsNoDamage(t *testing.T) {
+	fs := crashfs.NewMem()
+	m := newMember(t, fs)
+	m.write(10, 10)
+	m.m.DoOp(state.Command{More: &state.More{Kind: state.KindVersion, Version: state.Version + 1, Internal: true}})
+	m.checkpoint()
+	m.close()
+	r, err := Check(context.Background(), fs, "data", nil)
+	if err != nil || len(r.Problems) != 1 || r.Problems[0].Do != doNewer || !strings.Contains(r.Problems[0].What, "use a newer one") {
 		t.Errorf("%v: %+v", err, r)
 	}
 }

@@ -37,23 +37,27 @@ type Survivor struct {
 	state   *state.Machine
 	overlay *overlay
 	dir     string // of the state
+	release func() // lets servers start on the directory again
 }
 
 // Survey reads a member's directory, on which no server runs, and executes the whole tail of its log in memory, as
-// far as it goes: also what nobody knows to be committed. The directory stays as it is. What has to be
-// written meanwhile goes to scratch, a new directory. Close ends the use of both.
-func Survey(ctx context.Context, fsys vfs.FS, dir, scratch string) (*Survivor, error) {
-	switch used, err := datadir.InUse(fsys, dir); {
-	case err != nil:
+// far as it goes: also what nobody knows to be committed. The directory stays as it is, and no server starts on it. What
+// has to be written meanwhile goes to scratch, a new directory. Close ends the use of both.
+func Survey(ctx context.Context, fsys vfs.FS, dir, scratch string) (s *Survivor, err error) {
+	release, err := hold(fsys, dir)
+	if err != nil {
 		return nil, err
-	case used:
-		return nil, fmt.Errorf("%s: %w", dir, ErrInUse)
 	}
+	defer func() {
+		if err != nil {
+			release()
+		}
+	}()
 	log, err := wal.Inspect(fsys, filepath.Join(dir, "wal"))
 	if err != nil {
 		return nil, err
 	}
-	s := &Survivor{Cluster: log.Identity.ClusterID, dir: filepath.Join(dir, "state")}
+	s = &Survivor{Cluster: log.Identity.ClusterID, dir: filepath.Join(dir, "state"), release: release}
 	if err := s.know(fsys, dir, log); err != nil {
 		return nil, err
 	}
@@ -159,6 +163,7 @@ func (s *Survivor) Write(ctx context.Context, to string, moveTo uint64, pace fun
 
 // Close ends the use of the directory, and removes what was written beside it.
 func (s *Survivor) Close() error {
+	defer s.release()
 	err := s.state.Close()
 	fsys, scratch := s.overlay.FS, s.overlay.upper
 	names, listErr := fsys.List(scratch)

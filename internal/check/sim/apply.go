@@ -37,7 +37,7 @@ func (n *node) applyNext() {
 		n.applyTasks = n.applyTasks[1:]
 		var checkpoint *rsm.Checkpoint
 		var err error
-		n.disk.reading(func() { checkpoint, err = n.applier.Apply(t) })
+		n.disk.executing(func() { checkpoint, err = n.applier.Apply(t) })
 		if err != nil && (n.disk.excuses(err) || errors.Is(err, errIO)) {
 			n.fail(err)
 			return
@@ -52,6 +52,11 @@ func (n *node) applyNext() {
 		n.wake()
 		if checkpoint != nil {
 			n.checkpoint(checkpoint)
+		}
+		if n.flushed {
+			n.flushed = false
+			n.onStateDisk(n.applyNext)
+			return
 		}
 		n.applyNext()
 	})
@@ -97,12 +102,16 @@ func (n *node) saveState(s stateSaving, done func(error)) {
 		n.w.failf("one snapshot at a time", "%s saves %s and %s", n.id, n.disk.snapping.meta, s.meta)
 	}
 	n.disk.snapping = &s
-	finish := func() { done(n.disk.finishState()) }
+	n.onStateDisk(func() { done(n.disk.finishState()) })
+}
+
+// onStateDisk calls f at the end of the time that something takes on the disk of the state.
+func (n *node) onStateDisk(f func()) {
 	if n.disk.files != nil && n.w.mix.StateDisk {
-		n.after(n.w.mix.SnapshotWrite/4+n.w.upTo(n.w.mix.SnapshotWrite)+1, finish)
+		n.after(n.w.mix.SnapshotWrite/4+n.w.upTo(n.w.mix.SnapshotWrite)+1, f)
 		return
 	}
-	n.afterDisk(n.diskDelay(n.w.mix.SnapshotWrite), finish)
+	n.afterDisk(n.diskDelay(n.w.mix.SnapshotWrite), f)
 }
 
 // startTransfers is rsm.Node's.

@@ -248,6 +248,23 @@ func (d *disk) reading(read func()) {
 	d.files.readFaultIn = -1
 }
 
+// executing calls what executes commands. That may also write files of the machine (see onWork): with failNext perhaps one
+// of the first writes fails.
+func (d *disk) executing(execute func()) {
+	if d.files == nil || d.w.mix.MaxUnwritten == 0 || !d.failNext || !d.w.chance(0.3) {
+		d.reading(execute)
+		return
+	}
+	d.files.failAfter(8, false)
+	failed := d.files.failed
+	d.reading(execute)
+	d.files.faultIn = -1
+	if d.files.failed > failed {
+		d.failNext = false
+		d.w.injected(IOError)
+	}
+}
+
 // finishState ends the saving of a state that is under way.
 func (d *disk) finishState() error {
 	s := d.snapping

@@ -54,10 +54,20 @@ func (n *node) newMachine() machine {
 	}
 	m := state.New(state.Config{
 		FS: n.disk.files, Dir: stateDir, Cluster: 1, ID: n.id, RunBytes: n.runs, CacheBytes: cache,
-		Publisher: publisher{n}, Limits: limits,
+		Publisher: publisher{n}, Limits: limits, MaxUnwritten: n.w.mix.MaxUnwritten, OnWork: n.onWork,
 	})
 	m.UseFetcher(fetcher{n})
 	return m
+}
+
+// onWork notes that commands have waited until the history was written (see state/unwritten.go). That takes no time here:
+// the next commands wait for as long.
+func (n *node) onWork(work state.Work) func(error) {
+	if work == state.WorkFlush {
+		n.flushed = true
+		n.w.check.counts.Flushes++
+	}
+	return func(error) {}
 }
 
 // withSnapshots is an imaged machine as a durable one, which can resume a stream that broke off.

@@ -30,6 +30,8 @@ type Mix struct {
 	UnlikeRuns bool
 	// StateDisk: these keep it on a disk of its own, which does not hang with that of the log.
 	StateDisk bool
+	// MaxUnwritten is that of state.Config.
+	MaxUnwritten int64
 	// ShortOutcomes: sessions have no room for the result of most transactions, and keep the code.
 	ShortOutcomes bool
 

@@ -79,6 +79,7 @@ type node struct {
 	watch      watching
 	applyTasks []rsm.ApplyTask[*waiter]
 	applyBusy  bool
+	flushed    bool // see onWork
 }
 
 // waiter waits for the result of a Submit, a read or a SnapshotOffer.
@@ -200,7 +201,7 @@ func (n *node) start() {
 	n.bootClock = n.clock.read(n.w.now)
 	n.inbox, n.diskTasks, n.diskSteps, n.applyTasks = rsm.Events[*waiter]{}, nil, nil, nil
 	n.nextTick = n.whileAlive(n.tick)
-	n.turning, n.turnDue, n.tickPending, n.diskBusy, n.applyBusy = false, false, false, false, false
+	n.turning, n.turnDue, n.tickPending, n.diskBusy, n.applyBusy, n.flushed = false, false, false, false, false, false
 	n.restoringUntil = 0
 	n.freeAt = 0
 	n.waiting = map[*waiter]bool{}

@@ -99,6 +99,9 @@ func newWorld(opt Options) *world {
 	}
 	w := &world{opt: opt, rand: rand.New(rand.NewPCG(opt.Seed, 0x62616c7361)), trace: newTrace(opt.Trace)}
 	w.mix = drawMix(w.rand, opt.Faults)
+	if bounds := []int64{0, 0, 500, 4000}; w.mix.Durable { // not drawn: the runs of other seeds stay as they are
+		w.mix.MaxUnwritten = bounds[opt.Seed%uint64(len(bounds))]
+	}
 	if opt.Edit != nil {
 		opt.Edit(&w.mix)
 	}

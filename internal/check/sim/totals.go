@@ -71,6 +71,8 @@ type Counts struct {
 	Denied int
 	// Limited are calls and operations that a quota or an alarm has refused.
 	Limited int
+	// Flushes are those that commands waited for, since too much of the history was in memory alone.
+	Flushes int
 	// Maintained are steps of machines' work on their files after which there was more to do.
 	Maintained int
 	// Ticks are those that leaders proposed; LeasesEnded counts revoked and expired ones.
@@ -129,6 +131,7 @@ func (c *Counts) add(d Counts) {
 	c.EtcdCalls += d.EtcdCalls
 	c.Denied += d.Denied
 	c.Limited += d.Limited
+	c.Flushes += d.Flushes
 	c.Maintained += d.Maintained
 	c.Ticks += d.Ticks
 	c.LeasesEnded += d.LeasesEnded
@@ -206,6 +209,7 @@ func (t *Totals) Empty() (problems []string) {
 		{"operations forwarded", c.Forwards, 5 * t.Seeds},
 		{"calls answered", c.Calls, 20 * t.Seeds}, {"leases ended", c.LeasesEnded, t.Seeds},
 		{"calls and operations that a quota or an alarm has refused", c.Limited, 2 * t.Seeds},
+		{"writes of the history that commands waited for", c.Flushes, t.Seeds},
 		{"damaged states noticed", c.Rotten, t.Seeds}, {"runs repaired", c.Repaired, t.Seeds / 40}, {"runs lost", c.FilesLost, t.Seeds / 100}, {"reads of files that failed", c.ReadErrors, t.Seeds / 40},
 		{"messages to watchers", c.Watched, 20 * t.Seeds}, {"watches that were compacted", c.WatchesCompacted, t.Seeds / 20},
 		{"calls answered by the API of etcd", c.EtcdCalls, 4 * t.Seeds},

@@ -208,6 +208,9 @@ func TestAChainOfBackupsBringsBackWhatWasCompacted(t *testing.T) {
 		if p.Revision != w.m.Revision() || p.Hash != w.m.Hash() {
 			t.Errorf("a point at revision %d", p.Revision)
 		}
+		if all := p.New == p.Bytes; all != (round == 0) {
+			t.Errorf("backup %d has %d bytes, and %d that are new", round, p.Bytes, p.New)
+		}
 		if round%3 == 1 {
 			w.compact(60)
 			receive(t, disk, w.source())

@@ -58,6 +58,7 @@ type Point struct {
 	Bytes, New int64
 
 	name string
+	own  int64 // bytes of its own file
 	runs []run.Info
 	wall int64 // state.Image.Wall
 }
@@ -131,7 +132,7 @@ func (d *Dir) sort() {
 	slices.SortFunc(d.points, func(a, b *Point) int { return cmp.Compare(a.Index, b.Index) })
 	seen := map[uint32]int64{}
 	for _, p := range d.points {
-		p.New = 0
+		p.New = p.own
 		for _, info := range p.runs {
 			p.New += max(info.Bytes-seen[info.File], 0)
 			seen[info.File] = max(seen[info.File], info.Bytes)
@@ -173,7 +174,8 @@ func (d *Dir) read(name string) (*Point, *state.Image, error) {
 		return nil, nil, judged(fmt.Errorf("%s: %w", path, err))
 	}
 	p := pointOf(im, taken)
-	p.Bytes += int64(len(b))
+	p.own = int64(len(b))
+	p.Bytes += p.own
 	return p, im, nil
 }
 
@@ -324,7 +326,7 @@ func begin(fsys vfs.FS, path string, cluster, history uint64) (*Dir, io.Closer, 
 // isOf refuses the backup of another cluster.
 func (d *Dir) isOf(cluster, history uint64) error {
 	if d.Cluster != cluster || d.History != history {
-		return fmt.Errorf("%w: %s is of cluster %016x, and the servers are of %016x", ErrOtherCluster, d.path, d.Cluster, cluster)
+		return fmt.Errorf("%w: %s is of cluster %016x, and the servers are of %016x; name another directory (a cluster that was restored is another one)", ErrOtherCluster, d.path, d.Cluster, cluster)
 	}
 	return nil
 }

@@ -55,7 +55,7 @@ func Receive(ctx context.Context, fsys vfs.FS, path string, from Source, tell fu
 		}
 		p, _, err := d.read(newest.name)
 		if err == nil {
-			p.New = newest.New
+			p.New = newest.New + p.own
 		}
 		if !errors.Is(err, ErrDamaged) { // else it is made anew
 			return p, false, err

@@ -2,6 +2,7 @@ package member
 
 import (
 	"context"
+	"errors"
 
 	"balsa.example/internal/roster"
 	"balsa.example/raft"
@@ -61,7 +62,9 @@ func (m *Member) Replace(ctx context.Context, who Who, name string) (Info, error
 
 func (m *Member) manage(ctx context.Context, c roster.Change) (Info, error) {
 	a, err := m.change(ctx, c)
-	if err != nil {
+	if errors.Is(err, ErrAmbiguous) { // the ids are what tells them apart
+		return Info{}, err
+	} else if err != nil {
 		return Info{}, m.cfg.Cluster.ErrorWithNames(err)
 	}
 	for _, one := range a.Members {

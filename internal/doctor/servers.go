@@ -189,11 +189,11 @@ func (d *diagnosis) joining() {
 		switch name := nameOf(m); {
 		case m.Voter && !m.Started, m.Voter && m.Name == "":
 			d.say(Warning, check, name, "is a member, and has never started", "it counts as a voter that is down",
-				`start it with "balsa serve --join", or remove it with "balsa member remove"`)
+				fmt.Sprintf(`start it with "balsa serve --join", or remove it with "balsa member remove %016x"`, m.ID))
 		case m.Voter:
 		case !m.Started:
 			d.say(Warning, check, name, "has a place, and no server has taken it", "the change of the members is not done",
-				`start it with "balsa serve --join", or give the place up with "balsa member remove"`)
+				fmt.Sprintf(`start it with "balsa serve --join", or give the place up with "balsa member remove %016x"`, m.ID)) // two may have its name
 		case m.Promote && !m.Active && d.FromLeader:
 			d.say(Warning, check, name, "is to vote, and does not answer the leader", "it will not be caught up, so it will never vote",
 				"start it, or see the network between it and the leader; its log says what it waits for")

@@ -153,7 +153,11 @@ func (e *edit) find(c Change) (Member, error) {
 	case 1:
 		return all[0], nil
 	}
-	return Member{}, fmt.Errorf("%w: %q are %016x and %016x; name one by its id", ErrAmbiguous, c.Name, uint64(all[0].ID), uint64(all[1].ID))
+	old, next := all[0], all[1]
+	if old.Replaces != raft.None {
+		old, next = next, old
+	}
+	return Member{}, fmt.Errorf("%w: %q are %s and %s, which is to replace it; name one by its id", ErrAmbiguous, c.Name, old.ID, next.ID)
 }
 
 func (e *edit) add(c Change) (Member, error) {

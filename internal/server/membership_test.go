@@ -202,6 +202,12 @@ func TestADeadServerIsReplaced(t *testing.T) {
 	m := c.change(func(ctx context.Context, m *member.Member) (member.Info, error) {
 		return m.Replace(ctx, named("n3"), "")
 	})
+	for _, asked := range c.servers[:2] { // which of them leads makes no difference
+		_, err := asked.member.Remove(t.Context(), named("n3"))
+		if !errors.Is(err, member.ErrAmbiguous) || !strings.Contains(err.Error(), m.ID.String()+", which is to replace it") {
+			t.Errorf("which n3 is meant? %v", err)
+		}
+	}
 	awaitReady(t, c.start(i))
 	c.awaitMembers("n1 n2 n3")
 	if c.servers[i].id() != m.ID {

@@ -41,8 +41,9 @@ type files struct {
 	work chan struct{}
 	// waiting counts who waits for work, so that whoever has it hurries.
 	waiting atomic.Int32
-	// breakOff ends the repair of a run, which has work; nil: there is none.
-	breakOff atomic.Pointer[context.CancelCauseFunc]
+	// breakOff ends the repair of a run, which has work; nil: there is none. fetchedBytes counts what other members have sent.
+	breakOff     atomic.Pointer[context.CancelCauseFunc]
+	fetchedBytes atomic.Int64
 	// received is a state of another member that is durable and not installed yet.
 	received *manifest
 	// fetched are the files that are received, by the names that transfers of them begin with (see begunName).
@@ -72,9 +73,13 @@ const (
 	smallPrefix  = "small-"
 )
 
-// repairPatience is how long a repair goes on while something else waits to write files. The member that it fetches
-// from may hang for much longer, and without a checkpoint the log comes to be full.
-const repairPatience = time.Second
+// repairPatience is how long a repair that gets nothing goes on while something else waits to write files: the member that
+// it fetches from may hang for much longer, and without a checkpoint the log comes to be full. One that gets something goes
+// on for up to maxRepairWait, or a run of 64 MiB would never be repaired over a line that takes some seconds for it.
+const (
+	repairPatience = time.Second
+	maxRepairWait  = 10 * time.Second
+)
 
 // errGaveWay is why a repair was broken off. It is tried again later, as any that has failed.
 var errGaveWay = errors.New("state: a repair gave way to what waited to write files")
@@ -83,13 +88,20 @@ var errGaveWay = errors.New("state: a repair gave way to what waited to write fi
 func (f *files) begin(ctx context.Context) error {
 	f.waiting.Add(1)
 	defer f.waiting.Add(-1)
-	late := time.AfterFunc(repairPatience, f.breakRepair)
+	late := time.NewTicker(repairPatience)
 	defer late.Stop()
-	select {
-	case f.work <- struct{}{}:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
+	for began, fetched := time.Now(), f.fetchedBytes.Load(); ; {
+		select {
+		case f.work <- struct{}{}:
+			return nil
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-late.C:
+			before := fetched
+			if fetched = f.fetchedBytes.Load(); fetched == before || time.Since(began) >= maxRepairWait {
+				f.breakRepair()
+			}
+		}
 	}
 }
 

@@ -11,6 +11,7 @@ import (
 	"maps"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"balsa.example/kv/run"
@@ -297,7 +298,19 @@ func (m *Machine) fetch(ctx context.Context, from raft.NodeID, name []byte, offs
 		return fmt.Errorf("fetch %x of %s: %w", name, from, err)
 	}
 	defer data.Close()
-	return use(ctx, data)
+	return use(ctx, counted{data, &m.files.fetchedBytes})
+}
+
+// counted counts what is read.
+type counted struct {
+	io.Reader
+	bytes *atomic.Int64
+}
+
+func (c counted) Read(b []byte) (n int, err error) {
+	n, err = c.Reader.Read(b)
+	c.bytes.Add(int64(n))
+	return n, err
 }
 
 // extendedBy returns the run of the newest manifest that a run of another member goes on.

@@ -128,6 +128,66 @@ func TestARepairGivesWay(t *testing.T) {
 	}
 }
 
+// slow is a fetcher that gives a few bytes at a time.
+type slow struct {
+	from
+	each  time.Duration
+	bytes int
+}
+
+func (s slow) Fetch(ctx context.Context, id raft.NodeID, name []byte, offset int64) (io.ReadCloser, error) {
+	data, err := s.from.Fetch(ctx, id, name, offset)
+	return slowly{data, ctx, s}, err
+}
+
+type slowly struct {
+	io.ReadCloser
+	ctx context.Context
+	slow
+}
+
+func (s slowly) Read(b []byte) (int, error) {
+	select {
+	case <-time.After(s.each):
+		return s.ReadCloser.Read(b[:min(len(b), s.bytes)])
+	case <-s.ctx.Done():
+		return 0, s.ctx.Err()
+	}
+}
+
+// A checkpoint waits for a repair that gets on, or it would be broken off again and again on a slow line; but not for ever.
+func TestARepairThatGetsOnIsWaitedFor(t *testing.T) {
+	for _, tt := range []struct {
+		name     string
+		pieces   int // that a run takes
+		repaired bool
+		waits    time.Duration // for the checkpoint, at most
+	}{{"it gets on", 8, true, 8 * time.Second}, {"it hardly gets on", 1000, false, 11 * time.Second}} {
+		synctest.Test(t, func(t *testing.T) {
+			s := newScrubbed(t)
+			info, err := s.fs.Stat("state/run-1")
+			if err != nil {
+				t.Fatal(err)
+			}
+			s.m.UseFetcher(slow{from{s.peer}, 900 * time.Millisecond, int(info.Size())/tt.pieces + 1})
+			s.damage("run-1", 100)
+			ended := make(chan error)
+			go func() {
+				_, err := s.m.Scrub()
+				ended <- err
+			}()
+			synctest.Wait()
+			begin, position := time.Now(), raft.SnapshotMeta{Index: scrubbedKeys + 1, Term: 1, Configuration: raft.NewConfiguration(1, 2)}
+			if _, err := s.m.Checkpoint(position)(t.Context()); err != nil || time.Since(begin) > tt.waits {
+				t.Errorf("%s: a checkpoint took %v: %v", tt.name, time.Since(begin), err)
+			}
+			if err := <-ended; (err == nil) != tt.repaired {
+				t.Errorf("%s: the repair: %v", tt.name, err)
+			}
+		})
+	}
+}
+
 // A member that has compacted more lacks records that are needed here, until as much is compacted here.
 func TestARunIsNotRebuiltFromLess(t *testing.T) {
 	var after []state.Command

@@ -6,11 +6,11 @@ import (
 	"context"
 	"errors"
 	"io"
+	"io/fs"
 	"time"
 
 	"balsa.example/raft"
 	"balsa.example/rsm"
-	"balsa.example/state/lease"
 )
 
 // addApply is the queue of rsm.Node's apply goroutine.
@@ -73,21 +73,24 @@ func (n *node) restored(meta raft.SnapshotMeta) {
 	n.w.check.restored(n, meta)
 }
 
-// checkpoint is rsm.Node's.
+// checkpoint is rsm.Node's. One that fails is a violation, unless something is wrong with the disk, or the state is beyond
+// it: a later one was installed.
 func (n *node) checkpoint(c *rsm.Checkpoint) {
 	var written int64
+	beyond := n.applier.Index() > c.Position.Index
 	work := func() (err error) {
 		written, err = c.Work(context.Background())
 		return err
 	}
 	n.saveState(stateSaving{c.Position, work}, func(err error) {
-		if errors.Is(err, lease.ErrMemory) {
-			n.w.failf("image", "%s: %s: %v", n.id, c.Position, err)
-		}
 		n.w.trace.text(n.w.now, n.id, "snapshot", "%s saved: %t", c.Position, err == nil)
 		if errors.Is(err, rsm.ErrMachineFailed) {
 			n.fail(err)
 			return
+		}
+		lost := n.disk.rots && errors.Is(err, fs.ErrNotExist)
+		if err != nil && !beyond && !lost && !errors.Is(err, errIO) && !errors.Is(err, errFull) && !n.disk.excuses(err) {
+			n.w.failf("checkpoint", "%s: %s: %v", n.id, c.Position, err)
 		}
 		n.after(n.lateness(), func() {
 			n.call(func(r *replica) { r.SnapshotDone(c.Position, written, err == nil) })

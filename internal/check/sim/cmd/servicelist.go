@@ -33,7 +33,7 @@ var service = []mutant{
 	{name: "history-in-memory-without-bound", edit: edit{"state/execute.go",
 		"	m.boundUnwritten(p)\n", ""}, tests: [2]string{"./state", "^TestHistoryInMemoryAlone"}},
 	{name: "checkpoint-overtaken", edit: edit{"state/unwritten.go",
-		"		mark = *due\n", "		_ = due\n"}, also: []edit{{"kv/run/flush.go", "		if t.info.Last > to.Revision {\n", "		if false {\n"}}},
+		"		mark = *due\n", "		_ = due\n"}},
 	{name: "repair-keeps-what-waits", edit: edit{"state/files.go",
 		"				f.breakRepair()\n", ""}, tests: [2]string{"./state", "^TestARepairGivesWay"}},
 	{name: "repair-that-gets-on-is-broken-off", edit: edit{"state/files.go",

@@ -125,6 +125,52 @@ func TestALockThatCannotBeMadeIsNotHeld(t *testing.T) {
 	}
 }
 
+// Who reads a directory holds its lock, where it is a member's and there can be a lock, and gives up that alone.
+func TestADirectoryIsHeldWhileItIsRead(t *testing.T) {
+	mem := crashfs.NewMem()
+	cfg := Config{Path: "data", Owner: alone, Log: wal.Options{FS: mem}}
+	d, err := Open(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(d.Close(), mem.Remove("data/LOCK"), mem.MkdirAll("other", 0o700)); err != nil { // as in a copy
+		t.Fatal(err)
+	}
+	for err, want := range map[error]error{
+		vfs.ErrLocked: ErrInUse, syscall.EMFILE: syscall.EMFILE, syscall.EIO: syscall.EIO, syscall.EROFS: nil, syscall.EACCES: nil, errors.ErrUnsupported: nil,
+	} {
+		if _, got := Hold(lockless{mem, err}, "data"); !errors.Is(got, want) {
+			t.Errorf("%v: %v, want %v", err, got, want)
+		}
+	}
+	lock := func(path string) (there bool) {
+		_, err := mem.Stat(path + "/LOCK")
+		return err == nil
+	}
+	for path, member := range map[string]bool{"data": true, "other": false, "missing": false} {
+		release, err := Hold(mem, path)
+		if err != nil || lock(path) != member {
+			t.Fatalf("%s has a LOCK: %t; %v", path, lock(path), err)
+		}
+		if release(); lock(path) {
+			t.Errorf("%s has a LOCK still", path)
+		}
+		if !member {
+			continue
+		}
+		if d, err = Open(cfg); err != nil {
+			t.Fatal(err)
+		}
+		release()
+		if _, err := Hold(mem, path); !errors.Is(err, ErrInUse) {
+			t.Errorf("beside a server: %v", err)
+		}
+		if err := d.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
 // A cluster that begins with a restored state remembers which one, and its first directory is not strange.
 func TestADirectoryWithARestoredState(t *testing.T) {
 	fs := crashfs.NewMem()

@@ -137,8 +137,8 @@ func (n *connection) explain(verb, key string, err error) error {
 // explainCall is explain for what is not about one key. what says what failed.
 func (n *connection) explainCall(what string, err error) error {
 	switch {
-	case err == nil:
-		return nil
+	case err == nil, errors.As(err, new(*exitCoder)): // it was explained already
+		return err
 	case errors.Is(err, clerk.ErrMaybe):
 		return withCode(exitMaybe, `%s: outcome unknown, it may have happened; "balsa get" tells: %w`, what, bare(err))
 	case errors.Is(err, clerk.ErrNoLease):

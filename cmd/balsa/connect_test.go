@@ -30,6 +30,10 @@ func TestNobodyAnswers(t *testing.T) {
 	if err := n.explainCall("put a", busy); strings.Contains(err.Error(), "majority") || !strings.Contains(oneLine(err), "server is busy: the disk is full") || exitCode(err) != exitUnavailable {
 		t.Errorf("of a server that is busy it says %v", err)
 	}
+	denied := n.explainCall("backup", clerk.ErrPermissionDenied)
+	if err := explainBackup(&n, denied); exitCode(err) != exitDenied || err.Error() != "backup: permission denied; see --user" {
+		t.Errorf("of what was explained already it says %v", err)
+	}
 	refused := status.Error(codes.Unavailable, `connection error: desc = "transport: Error while dialing: dial tcp 10.0.0.1:1: connect: connection refused"`)
 	if got := oneLine(errors.Join(refused, errors.New("b"))); got != "dial tcp 10.0.0.1:1: connect: connection refused; b" {
 		t.Errorf("it says %s", got)

@@ -176,6 +176,10 @@ func (n *Node[Op, Result]) fail(err error) {
 	n.shutdown()
 }
 
+// Fail stops the node because of err, which Err returns. It is for a machine that does work of which the node knows
+// nothing, and finds that its disk has failed (see ErrMachineFailed). It does not wait for the end.
+func (n *Node[Op, Result]) Fail(err error) { n.fail(err) }
+
 func (n *Node[Op, Result]) shutdown() {
 	n.stopOnce.Do(func() {
 		close(n.stop)

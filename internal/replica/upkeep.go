@@ -2,12 +2,14 @@ package replica
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"sync/atomic"
 	"time"
 
 	"balsa.example/kv"
 	"balsa.example/raft"
+	"balsa.example/rsm"
 	"balsa.example/state"
 )
 
@@ -56,38 +58,50 @@ func (u *upkeep) run(ctx context.Context) {
 	scrub := time.NewTimer(firstScrub)
 	defer scrub.Stop()
 	for {
+		var err error
 		select {
 		case <-ctx.Done():
 			return
 		case <-r.Node.Done():
 			return
 		case <-r.State.ScrubWanted():
-			scrub.Reset(u.scrub())
-			continue
+			err = u.scrub(scrub)
 		case <-scrub.C:
-			scrub.Reset(u.scrub())
-			continue
+			err = u.scrub(scrub)
 		case <-timer.C:
+			err = u.tidy(timer)
 		}
-		if time.Since(u.looked) >= upkeepInterval {
-			u.looked = time.Now()
-			u.look()
-		}
-		u.setQuota()
-		u.raiseVersion()
-		wait := upkeepInterval
-		began := time.Now()
-		switch more, err := r.State.Maintain(); {
+		switch {
+		case errors.Is(err, rsm.ErrMachineFailed): // the Node knows only of what it has asked for
+			r.Node.Fail(err)
+			return
 		case err != nil && r.State.Interrupted():
 			return
-		case err != nil:
-			u.log.Warn("the state was not tidied up", "error", err)
-			wait = upkeepRetry
-		case more:
-			wait = min(stepRests*time.Since(began), longestRest)
 		}
-		timer.Reset(wait)
 	}
+}
+
+// tidy asks for what is due, lets the state do one step of its work, and sets when the next one is due.
+func (u *upkeep) tidy(next *time.Timer) error {
+	if time.Since(u.looked) >= upkeepInterval {
+		u.looked = time.Now()
+		u.look()
+	}
+	u.setQuota()
+	u.raiseVersion()
+	wait := upkeepInterval
+	began := time.Now()
+	more, err := u.replica.State.Maintain()
+	switch {
+	case err != nil && u.replica.State.Interrupted():
+	case err != nil:
+		u.log.Warn("the state was not tidied up", "error", err)
+		wait = upkeepRetry
+	case more:
+		wait = min(stepRests*time.Since(began), longestRest)
+	}
+	next.Reset(wait)
+	return err
 }
 
 // look asks for what is due: a checkpoint, a compaction.
@@ -113,8 +127,8 @@ func (u *upkeep) watchIndex() {
 	}
 }
 
-// scrub lets the state read one of its files, and returns how long to wait for the next.
-func (u *upkeep) scrub() time.Duration {
+// scrub lets the state read one of its files, and sets when it reads the next one.
+func (u *upkeep) scrub(next *time.Timer) error {
 	done, err := u.replica.State.Scrub()
 	switch {
 	case u.replica.State.Interrupted():
@@ -125,10 +139,12 @@ func (u *upkeep) scrub() time.Duration {
 	case done.Damage != nil:
 		u.log.Warn("a file of the history was damaged and is repaired", "damage", done.Damage)
 	}
-	if done.Path == "" { // busy
-		return upkeepInterval
+	wait := upkeepInterval
+	if done.Path != "" { // else it was busy
+		wait = min(scrubInterval, scrubAll/time.Duration(max(u.replica.State.Figures().Runs, 1)))
 	}
-	return min(scrubInterval, scrubAll/time.Duration(max(u.replica.State.Figures().Runs, 1)))
+	next.Reset(wait)
+	return err
 }
 
 // compact proposes to compact. Where it is refused it will be due again.

@@ -2,14 +2,19 @@ package replica_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
 
+	"github.com/cockroachdb/pebble/v2/vfs/errorfs"
+
 	"balsa.example/api"
 	"balsa.example/internal/check/crashfs"
 	"balsa.example/internal/replica"
+	"balsa.example/internal/wake"
 	"balsa.example/raft"
 	"balsa.example/rsm"
 	"balsa.example/state"
@@ -19,7 +24,10 @@ import (
 func alone(t *testing.T, cfg replica.Config, f func(t *testing.T, r *replica.Replica, ask func(*api.Request) *api.Reply)) {
 	synctest.Test(t, func(t *testing.T) {
 		cfg.ID, cfg.Log, cfg.Transport, cfg.Seed = 1, rsm.NewMemoryStorage(raft.NewConfiguration(1)), nowhere{}, 1
-		cfg.State = state.Config{FS: crashfs.NewMem(), Dir: stateDir, RunBytes: 64 << 10, CacheBytes: -1}
+		if cfg.State.FS == nil {
+			cfg.State.FS = crashfs.NewMem()
+		}
+		cfg.State.Dir, cfg.State.RunBytes, cfg.State.CacheBytes = stateDir, 64<<10, -1
 		r, err := replica.New(t.Context(), cfg)
 		if err != nil {
 			t.Fatal(err)
@@ -91,6 +99,53 @@ func TestSpaceComesBack(t *testing.T) {
 			t.Errorf("%d older versions in the index, 100 are kept", f.Versions)
 		}
 	})
+}
+
+// A sync that fails while files are written anew, or while a damaged one is, ends the replica as any other one does. The
+// cluster wants nothing of it meanwhile.
+func TestAFailedSyncOfUpkeepEndsTheReplica(t *testing.T) {
+	damage := harms["a byte is another"]
+	for work, give := range map[state.Work]func(t *testing.T, fs *crashfs.Mem, ask func(*api.Request) *api.Reply){
+		state.WorkRewrite: func(t *testing.T, _ *crashfs.Mem, ask func(*api.Request) *api.Reply) {
+			for i := range 1000 {
+				ask(set(fmt.Sprint(i%10), make([]byte, 1000)))
+			}
+		},
+		state.WorkScrub: func(t *testing.T, fs *crashfs.Mem, ask func(*api.Request) *api.Reply) {
+			ask(set("key", make([]byte, 1000)))
+			ask(set("key", nil))
+			time.Sleep(20 * time.Second) // what is forgotten makes a checkpoint due
+			if err := damage(fs, stateDir+"/run-1", 200); err != nil {
+				t.Fatal(err)
+			}
+		},
+	} {
+		t.Run(string(work), func(t *testing.T) {
+			fs := crashfs.NewMem()
+			var busy atomic.Bool
+			disk := crashfs.Inject(fs, errorfs.InjectorFunc(func(op errorfs.Op) error {
+				if busy.Load() && op.Kind == errorfs.OpFileSyncData {
+					return errorfs.ErrInjected
+				}
+				return nil
+			}))
+			onWork := func(w state.Work) func(error) {
+				busy.Store(w == work)
+				return func(error) { busy.Store(false) }
+			}
+			cfg := replica.Config{Retention: state.Retention{Revisions: 1}, State: state.Config{FS: disk, OnWork: onWork}}
+			alone(t, cfg, func(t *testing.T, r *replica.Replica, ask func(*api.Request) *api.Reply) {
+				give(t, fs, ask)
+				time.Sleep(2 * time.Minute)
+				if !wake.Closed(r.Node.Done()) {
+					t.Fatal("the replica goes on")
+				}
+				if err := r.Node.Err(); !errors.Is(err, rsm.ErrMachineFailed) || !errors.Is(err, errorfs.ErrInjected) {
+					t.Errorf("it ends with %v", err)
+				}
+			})
+		})
+	}
 }
 
 // A quota is set where there is none, and is in force.

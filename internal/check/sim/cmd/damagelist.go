@@ -47,6 +47,8 @@ var damaged = []mutant{
 		"		raft.Index(m.awaited.Load()) > index\n", "		raft.Index(m.awaited.Load()) < 0*index\n"}, tests: [2]string{"./state", "^TestOpenTakesNoStateThatIsBehind"}},
 	{name: "index-that-is-asked-for-is-never-forgotten", edit: edit{"state/durable.go",
 		"	m.awaited.Store(0)\n", ""}, tests: [2]string{"./state", "^TestAnIndexThatIsAskedFor"}},
+	{name: "failed-sync-of-upkeep-is-no-end", edit: edit{"internal/replica/upkeep.go",
+		"		case errors.Is(err, rsm.ErrMachineFailed): ", "		case err == nil && errors.Is(err, rsm.ErrMachineFailed): "}, tests: [2]string{"./internal/replica", "^TestAFailedSync"}},
 	{name: "damaged-leaders-pass-leadership-to-and-fro", edit: edit{"raft/ownstate.go",
 		"r.bestSuccessor(s.tried...)", "r.bestSuccessor()"}, tests: [2]string{"./raft", "^TestDamagedLeaders"}},
 	{name: "damaged-leaders-never-rest", edit: edit{"raft/ownstate.go",

@@ -75,6 +75,7 @@ type Replica struct {
 	anywhere Anywhere
 	upkeep   upkeep
 	space    space
+	index    indexRoom
 	readers  readers
 	watching background
 }
@@ -143,9 +144,10 @@ func New(ctx context.Context, cfg Config) (*Replica, error) {
 	cfg.Access.Cluster = r.State.Cluster()
 	r.Access = access.New(member{r.State, r}, cfg.Access)
 	r.watching.start(func(ctx context.Context) { r.Watches.Run(ctx, r.Node, cfg.ElectionTimeout) })
-	r.upkeep.replica, r.upkeep.keep, r.upkeep.maxIndex = r, cfg.Retention, cfg.MaxIndexBytes
-	r.upkeep.known = cfg.KnownVersion
+	r.upkeep.replica, r.upkeep.keep, r.upkeep.known = r, cfg.Retention, cfg.KnownVersion
 	r.upkeep.log = cfg.Logger.With("id", cfg.ID)
+	r.index.figures, r.index.max, r.index.log = r.State.Figures, cfg.MaxIndexBytes, r.upkeep.log
+	r.index.start(r.index.run)
 	r.upkeep.start(r.upkeep.run)
 	return r, nil
 }
@@ -175,6 +177,7 @@ func (r *Replica) Stop() {
 	r.State.Interrupt()
 	r.Node.Stop()
 	r.upkeep.stop()
+	r.index.stop()
 	r.space.stop()
 	r.readers.wait()
 	// Nothing is written any more, so a file that cannot be closed has no consequence.

@@ -47,7 +47,7 @@ func (r *Replica) ownShortage() translate.Shortage {
 	return translate.Shortage{
 		LowSpace:  r.space.low.Load() || r.space.logLow != nil && r.space.logLow(),
 		NoSpace:   r.space.none.Load(),
-		LowMemory: r.upkeep.indexFull.Load(),
+		LowMemory: r.index.lowMemory.Load(),
 	}
 }
 

@@ -21,10 +21,6 @@ type upkeep struct {
 	quota   int64 // Config.Quota
 	known   func(raft.NodeID) (uint64, bool)
 	log     *slog.Logger
-	// maxIndex is Config.MaxIndexBytes, and indexFull whether the index was larger when it was
-	// looked at last.
-	maxIndex  int64
-	indexFull atomic.Bool
 	// looked is when it has looked last whether there is something to do, and asked when it has
 	// asked for a checkpoint.
 	looked, asked time.Time
@@ -111,19 +107,8 @@ func (u *upkeep) look() {
 		u.asked = time.Now()
 		r.Node.Checkpoint()
 	}
-	u.watchIndex()
 	if revision := r.State.CompactionDue(u.keep); revision != 0 && r.Node.Leads() {
 		u.compact(revision)
-	}
-}
-
-// watchIndex notes whether the index is as large as it may be. It has room to grow on for until the
-// next look.
-func (u *upkeep) watchIndex() {
-	size := u.replica.State.Figures().IndexBytes
-	full := u.maxIndex > 0 && size > u.maxIndex
-	if full != u.indexFull.Swap(full) {
-		u.log.Warn("memory of the index", "bytes", size, "limit", u.maxIndex, "full", full)
 	}
 }
 

@@ -1,0 +1,54 @@
+package replica_test
+
+import (
+	"fmt"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/cockroachdb/pebble/v2/vfs/errorfs"
+
+	"balsa.example/api"
+	"balsa.example/internal/check/crashfs"
+	"balsa.example/internal/replica"
+	"balsa.example/state"
+)
+
+// The index stays within its bound while files are written anew on a disk that hangs.
+func TestIndexIsBoundedWhileTheDiskHangs(t *testing.T) {
+	const most = 1 << 20
+	var hangs atomic.Bool
+	var goOn chan struct{}
+	disk := crashfs.Inject(crashfs.NewMem(), errorfs.InjectorFunc(func(op errorfs.Op) error {
+		if hangs.Load() && op.Kind == errorfs.OpFileSyncData {
+			<-goOn
+		}
+		return nil
+	}))
+	onWork := func(w state.Work) func(error) {
+		hangs.Store(w == state.WorkRewrite)
+		return func(error) {}
+	}
+	cfg := replica.Config{MaxIndexBytes: most, Retention: state.Retention{Revisions: 1}, State: state.Config{FS: disk, OnWork: onWork}}
+	alone(t, cfg, func(t *testing.T, r *replica.Replica, ask func(*api.Request) *api.Reply) {
+		goOn = make(chan struct{}) // in the bubble of virtual time
+		defer close(goOn)
+		for i := range 1000 {
+			ask(set(fmt.Sprint(i%10), make([]byte, 1000)))
+		}
+		time.Sleep(time.Minute)
+		if !hangs.Load() {
+			t.Fatal("no file is written anew")
+		}
+		code := api.Reply_OK
+		for n := 0; code == api.Reply_OK && n < 1<<17; n++ {
+			if n%1000 == 0 {
+				time.Sleep(time.Second) // it is looked at once a second
+			}
+			code = ask(set(fmt.Sprint("key ", n), nil)).Code
+		}
+		if size := r.State.Figures().IndexBytes; code != api.Reply_BUSY || size > 2*most {
+			t.Errorf("the last put: %v; the index has %d bytes", code, size)
+		}
+	})
+}

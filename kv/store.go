@@ -105,11 +105,12 @@ func (s *Store) Compacted() uint64 {
 // Figures are for people.
 type Figures struct {
 	Revision, Compacted uint64
-	Keys                int64 // that exist now
-	Versions            int64 // older ones in the index
-	Bytes               int64 // of the present records
-	IndexBytes          int64 // memory of the index
-	HistoryBytes        int64 // of all records that the index refers to
+	Keys                int64   // that exist now
+	Versions            int64   // older ones in the index
+	Bytes               int64   // of the present records
+	IndexBytes          int64   // memory of the index
+	HistoryBytes        int64   // of all records that the index refers to
+	IndexPlaces         float64 // the share of the places in the index that is in use; see index.Index.Places
 	// Puts and Deletes are how many this store has executed, and PutBytes the size of the keys and values that were put.
 	// A Delete is one, of a span and of a key that does not exist as well.
 	Puts, Deletes, PutBytes uint64
@@ -126,7 +127,7 @@ func (s *Store) Figures() Figures {
 	defer s.mu.RUnlock()
 	f := Figures{
 		Revision: s.revision, Compacted: s.compacted, Keys: s.keys, Bytes: s.bytes,
-		Versions: int64(s.index.Versions()), IndexBytes: s.index.Bytes(),
+		Versions: int64(s.index.Versions()), IndexBytes: s.index.Bytes(), IndexPlaces: s.index.Places(),
 		Puts: s.puts, Deletes: s.deletes, PutBytes: s.putBytes, Forgotten: s.forgotten, Ranges: s.ranges, Txns: s.txns,
 	}
 	for _, n := range s.live {

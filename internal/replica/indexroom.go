@@ -15,13 +15,18 @@ type indexRoom struct {
 	figures func() state.Figures
 	max     int64 // Config.MaxIndexBytes
 	log     *slog.Logger
-	// lowMemory tells whether the index was larger when it looked last.
-	lowMemory atomic.Bool
+	// lowMemory and lowPlaces tell of what there was too little when it looked last.
+	lowMemory, lowPlaces atomic.Bool
 	background
 }
 
 // indexInterval is how often it looks. The index has room to grow on for until the next look.
 const indexInterval = time.Second
+
+// mostPlaces is which share of the places in the index may be in use. Where there is none left the process ends, and so do
+// those of all other members, and again at each start. They have the same keys, but up to a quarter of the places in use may
+// be of keys that are gone (see package index), at another member more of them than at the leader. Less is for tests.
+var mostPlaces = 5.0 / 8
 
 func (x *indexRoom) run(ctx context.Context) {
 	tick := time.NewTicker(indexInterval)
@@ -38,8 +43,11 @@ func (x *indexRoom) run(ctx context.Context) {
 
 func (x *indexRoom) look() {
 	f := x.figures()
-	memory := x.max > 0 && f.IndexBytes > x.max
+	memory, places := x.max > 0 && f.IndexBytes > x.max, f.IndexPlaces > mostPlaces
 	if memory != x.lowMemory.Swap(memory) {
 		x.log.Warn("memory of the index", "bytes", f.IndexBytes, "limit", x.max, "full", memory)
+	}
+	if places != x.lowPlaces.Swap(places) {
+		x.log.Warn("places in the index", "share", f.IndexPlaces, "limit", mostPlaces, "full", places)
 	}
 }

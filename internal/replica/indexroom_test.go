@@ -2,6 +2,7 @@ package replica_test
 
 import (
 	"fmt"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -49,6 +50,36 @@ func TestIndexIsBoundedWhileTheDiskHangs(t *testing.T) {
 		}
 		if size := r.State.Figures().IndexBytes; code != api.Reply_BUSY || size > 2*most {
 			t.Errorf("the last put: %v; the index has %d bytes", code, size)
+		}
+	})
+}
+
+// Keys are refused before the index has no place for them, which would end all servers, and again at each start.
+func TestKeysAreRefusedBeforeTheIndexHasNoPlace(t *testing.T) {
+	const most = 200
+	defer replica.SetMostPlaces(float64(most) / (1 << 20))()
+	cfg := replica.Config{Retention: state.Retention{Revisions: 1}}
+	alone(t, cfg, func(t *testing.T, r *replica.Replica, ask func(*api.Request) *api.Reply) {
+		key := func(n int) string { return fmt.Sprint(n) + strings.Repeat("k", 4<<10) }
+		n, code := 0, api.Reply_OK
+		for ; code == api.Reply_OK && n < 10*most; n++ {
+			if n%10 == 0 {
+				time.Sleep(time.Second) // it is looked at once a second
+			}
+			code = ask(set(key(n), nil)).Code
+		}
+		if code != api.Reply_BUSY || n < most/2 || n > 2*most {
+			t.Fatalf("put %d: %v", n, code)
+		}
+		for i := range n - 1 {
+			req := &api.Request{Kind: api.Request_DELETE, Unconditional: true, Key: []byte(key(i))}
+			if reply := ask(req); reply.Code != api.Reply_OK {
+				t.Fatalf("delete: %v", reply)
+			}
+		}
+		time.Sleep(time.Minute) // compacted, made durable, purged
+		if reply := ask(set("again", nil)); reply.Code != api.Reply_OK {
+			t.Errorf("after all was deleted: %v", reply)
 		}
 	})
 }

@@ -48,6 +48,7 @@ func (r *Replica) ownShortage() translate.Shortage {
 		LowSpace:  r.space.low.Load() || r.space.logLow != nil && r.space.logLow(),
 		NoSpace:   r.space.none.Load(),
 		LowMemory: r.index.lowMemory.Load(),
+		LowPlaces: r.index.lowPlaces.Load(),
 	}
 }
 

@@ -153,6 +153,34 @@ func TestMemoryIsUsedAgain(t *testing.T) {
 	}
 }
 
+// TestPlaces: a key of more than 4 KiB has a chunk of its own, and gives it back. Of the others many share one.
+func TestPlaces(t *testing.T) {
+	x := index.New()
+	first := x.Places()
+	for i := range 100 {
+		x.Insert(fmt.Sprint("small ", i), head(uint64(i+2)))
+	}
+	one := x.Places() - first
+	if one <= 0 {
+		t.Fatalf("%g of the places with 100 keys, and %g with none", x.Places(), first)
+	}
+	large := func(i int) string { return fmt.Sprint(i) + strings.Repeat("k", 4<<10) }
+	for i := range 50 {
+		x.Insert(large(i), head(uint64(i+200)))
+	}
+	if got := (x.Places() - first) / one; got != 51 {
+		t.Errorf("%g chunks, want 51", got)
+	}
+	for i := range 50 {
+		x.Replace(x.Find(large(i)), index.Head{Mod: uint64(i + 300), Deleted: true, Ref: index.Ref{Run: 1}})
+	}
+	for x.Purge(1000, 1000, func(index.Ref) {}) {
+	}
+	if got := (x.Places() - first) / one; got != 1 {
+		t.Errorf("%g chunks after the large keys went, want 1", got)
+	}
+}
+
 // TestFewKeysOfManyTakeLittle: where most keys go, the others do not hold up what those had.
 func TestFewKeysOfManyTakeLittle(t *testing.T) {
 	p := &pair{index.New(), newModel()}

@@ -12,6 +12,8 @@ const (
 	// quarter of it has a chunk of its own.
 	keyChunk = 16 << 10
 	keyUnits = keyChunk / keyUnit
+	// keyChunks is how many chunks there can be.
+	keyChunks = 1 << 32 / keyUnits
 )
 
 // keyPlace is where a key is, in units: the number of its chunk and the place in it. 0 is
@@ -94,8 +96,8 @@ func (k *keys) chunk(size int) uint32 {
 		k.chunks[chunk] = make([]byte, size)
 		return chunk
 	}
-	if len(k.chunks) == 1<<32/keyUnits {
-		panic("index: more than 16 GiB of keys")
+	if len(k.chunks) == keyChunks {
+		panic("index: no place for more keys")
 	}
 	k.chunks = append(k.chunks, make([]byte, size))
 	k.unused = append(k.unused, 0)
@@ -155,6 +157,14 @@ func (k *keys) lookForWaste() bool {
 		}
 	}
 	return false
+}
+
+// Places returns which share is in use of the places that there are for keys, or for older versions if that is more. With
+// all of them in use Insert and Replace panic. Keys have 16 GiB in chunks of 16 KiB, of which one of more than 4 KiB has
+// one alone, and older versions about 4 billion.
+func (x *Index) Places() float64 {
+	k := &x.table.bytes
+	return max(float64(len(k.chunks)-len(k.spare))/keyChunks, float64(x.older.nodes.len())/maxDistance)
 }
 
 func (k *keys) memory() int64 {

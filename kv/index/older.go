@@ -6,6 +6,8 @@ const (
 	groupSize = 32
 	// jumpEvery is how many older versions of a key stand between two jumps.
 	jumpEvery = 32
+	// maxDistance is above what fits into the numbers of a node.
+	maxDistance = 1 << 32
 )
 
 // node is an older version of a key, or a jump.
@@ -126,7 +128,7 @@ func (o *olderVersions) distance(number uint64) uint32 {
 		return 0
 	}
 	d := o.nodes.next - number
-	if d >= 1<<32 {
+	if d >= maxDistance {
 		panic("index: too many older versions")
 	}
 	return uint32(d)

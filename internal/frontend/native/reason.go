@@ -29,6 +29,7 @@ var busy = map[string]string{
 	translate.TextLowSpace:  metrics.FailedDisk,
 	translate.TextNoSpace:   metrics.FailedDisk,
 	translate.TextLowMemory: metrics.FailedMemory,
+	translate.TextLowPlaces: metrics.FailedMemory,
 	translate.TextLate:      metrics.FailedLate,
 	textClientReplies:       metrics.FailedBound,
 	textServerReplies:       metrics.FailedBound,

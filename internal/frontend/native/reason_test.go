@@ -36,6 +36,7 @@ func TestEachCodeIsAFailureOrNone(t *testing.T) {
 	}{
 		{translate.Busy(1, translate.TextNoSpace), metrics.FailedDisk},
 		{translate.Busy(1, translate.TextLowMemory), metrics.FailedMemory},
+		{translate.Busy(1, translate.TextLowPlaces), metrics.FailedMemory},
 		{translate.Late(1), metrics.FailedLate},
 		{refusalOf[clients.OverServer], metrics.FailedBound},
 		{refusalOf[tooLate], metrics.FailedLate},

@@ -799,12 +799,16 @@ func TestGetsFromTheDiskRunInTheBackground(t *testing.T) {
 func TestKeysAreDeletedAndNoneAddedWhenTheIndexIsAsLargeAsItMayBe(t *testing.T) {
 	h, _ := nodetest.New()
 	ask(t, h, put("k", "v"))
-	h.Shortage = func() translate.Shortage { return translate.Shortage{LowMemory: true} }
-	for _, req := range []*api.Request{
-		put("k2", "v"), txnRequest(&api.Txn{}), leaseRequest(api.Request_LEASE_GRANT, &api.Lease{TtlMs: 1000}),
+	for text, shortage := range map[string]translate.Shortage{
+		translate.TextLowMemory: {LowMemory: true}, translate.TextLowPlaces: {LowPlaces: true},
 	} {
-		if r := ask(t, h, req); r.Code != api.Reply_BUSY || !strings.Contains(r.Message, "--max-index-bytes") {
-			t.Errorf("%s gets %v", req.Kind, r)
+		h.Shortage = func() translate.Shortage { return shortage }
+		for _, req := range []*api.Request{
+			put("k2", "v"), txnRequest(&api.Txn{}), leaseRequest(api.Request_LEASE_GRANT, &api.Lease{TtlMs: 1000}),
+		} {
+			if r := ask(t, h, req); r.Code != api.Reply_BUSY || !strings.Contains(r.Message, text) {
+				t.Errorf("%s gets %v", req.Kind, r)
+			}
 		}
 	}
 	if r := ask(t, h, &api.Request{Kind: api.Request_DELETE, Key: []byte("k"), Unconditional: true}); r.Code != api.Reply_OK {

@@ -12,6 +12,7 @@ type Shortage struct {
 	LowSpace  bool // the disk has no room for more data: what is left is for deletes
 	NoSpace   bool // and nothing is left of that either
 	LowMemory bool // the index has grown as large as it may
+	LowPlaces bool // it has as many keys, or versions of them, as it may
 }
 
 // What BUSY says where something is short.
@@ -19,6 +20,7 @@ const (
 	TextLowSpace  = "the disk of this server is almost full: only deletes and compactions are taken"
 	TextNoSpace   = "the disk of this server is full: not even deletes are taken"
 	TextLowMemory = "the index of all keys has reached the memory that it may take: delete keys, or raise --max-index-bytes"
+	TextLowPlaces = "the index of all keys can hold no more: delete keys, and compact the history"
 )
 
 // refuses is Shortage.Refuses of this server.
@@ -42,6 +44,8 @@ func (s Shortage) Refuses(c state.Command) string {
 		return TextNoSpace
 	case s.LowMemory && !frees && grows(c):
 		return TextLowMemory
+	case s.LowPlaces && !frees && grows(c):
+		return TextLowPlaces
 	}
 	return ""
 }

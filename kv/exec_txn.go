@@ -150,24 +150,43 @@ func (x *executor) rangeKeys(op *RangeOp) *RangeResult {
 	return &r
 }
 
+// maxDeleteKeysBytes bounds the keys that DeleteKeys removes in one revision, each with deleteOverhead. All of a revision
+// is in one run, which has each key twice, in its record and in the index, and ends before 4 GiB. The bound is part of
+// what commands mean, so that it never changes. It is not lower since programs without it have removed as much in one
+// revision. With more they ended, or could make no checkpoint any more.
+const maxDeleteKeysBytes = 31 << 26
+
 // DeleteKeys removes keys in one revision, as the end of a lease does: those of them that
-// exist. It returns how many.
+// exist. Where they are too many for one revision it takes several. It returns how many they are.
 func (s *Store) DeleteKeys(keys []string, wall int64) int {
 	s.writer.Lock()
 	defer s.writer.Unlock()
 	var slots []index.Slot
+	all, bytes := 0, int64(0)
 	for _, key := range keys {
-		if slot := s.index.Find(key); slot != 0 && !s.index.Head(slot).Deleted {
-			slots = append(slots, slot)
+		slot := s.index.Find(key)
+		if slot == 0 || s.index.Head(slot).Deleted {
+			continue
 		}
+		if bytes += int64(len(key) + deleteOverhead); bytes > s.deleteKeysBytes {
+			s.deleteSlots(slots, wall)
+			slots, bytes = slots[:0], int64(len(key)+deleteOverhead)
+		}
+		slots = append(slots, slot)
+		all++
 	}
+	s.deleteSlots(slots, wall)
+	return all
+}
+
+// deleteSlots removes keys in one revision.
+func (s *Store) deleteSlots(slots []index.Slot, wall int64) {
 	if len(slots) == 0 {
-		return 0
+		return
 	}
 	s.count(operations{deletes: uint64(len(slots))})
 	w := s.begin(len(slots), wall)
 	for _, slot := range slots {
 		w.write(slot, s.index.Key(slot), nil, 0, true)
 	}
-	return len(slots)
 }

@@ -73,6 +73,30 @@ func TestPutsThatNoRunCanHoldAreRefusedWhereTheyAreExecuted(t *testing.T) {
 	}
 }
 
+// A revision has to fit into one run, and the keys of a lease may be more than that. They go in several, each of which is
+// as large as it may be.
+func TestKeysThatDoNotFitIntoOneRevisionTakeSeveral(t *testing.T) {
+	for _, test := range []struct{ together, revisions int64 }{{100, 1}, {99, 2}, {50, 2}, {34, 3}, {33, 4}, {1, 100}} {
+		s := filledStore(t, 101)
+		s.deleteKeysBytes = test.together * (deleteOverhead + 9)
+		keys := []string{"key that is not there"}
+		for i := range 100 {
+			keys = append(keys, fmt.Sprintf("key %05d", i))
+		}
+		before := s.Revision()
+		if n := s.DeleteKeys(keys, 0); n != 100 || s.Figures().Keys != 1 {
+			t.Errorf("%d keys together: %d are gone, %d are left", test.together, n, s.Figures().Keys)
+		}
+		if n := s.Revision() - before; n != uint64(test.revisions) {
+			t.Errorf("%d keys together: %d revisions, want %d", test.together, n, test.revisions)
+		}
+		runs, _, err := s.history.Flush(t.Context(), s.history.Mark(), nil)
+		if err != nil || runs[len(runs)-1].Last != s.Revision() {
+			t.Errorf("%d keys together: %d runs are durable: %v", test.together, len(runs), err)
+		}
+	}
+}
+
 // A revision has to fit into one run, so what a transaction deletes has a bound: in the log, since nobody knows before how
 // many keys a span will have.
 func TestWhatATransactionDeletesIsBounded(t *testing.T) {

@@ -43,8 +43,9 @@ type Store struct {
 	// after a crash, so what could be read then must stay: Purge goes no further.
 	durable uint64
 	pins    pins
-	// sortedBytes is the constant of that name. Less is for tests.
-	sortedBytes int
+	// sortedBytes is the constant of that name, and deleteKeysBytes is maxDeleteKeysBytes. Less is for tests.
+	sortedBytes     int
+	deleteKeysBytes int64
 }
 
 // Leases are the leases that keys hang on.
@@ -76,7 +77,7 @@ type Publisher interface {
 func NewStore(history *run.History, leases Leases) *Store {
 	return &Store{
 		history: history, leases: leases, index: index.New(), live: map[uint32]int64{}, deadDeletes: map[uint32]int64{},
-		totals: totals{revision: firstRevision}, sortedBytes: sortedBytes,
+		totals: totals{revision: firstRevision}, sortedBytes: sortedBytes, deleteKeysBytes: maxDeleteKeysBytes,
 	}
 }
 

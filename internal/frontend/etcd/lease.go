@@ -55,16 +55,24 @@ func (f *Face) LeaseTimeToLive(ctx context.Context, c *Caller, r *pb.LeaseTimeTo
 	}
 	store := f.cfg.Node.Store()
 	h := f.origin().Header(store.Revision())
-	var resp *pb.LeaseTimeToLiveResponse
-	read := func() error {
-		info, keys, ok := store.Lease(r.ID, r.Keys)
-		resp = translate.TimeToLiveResponse(h, r.ID, info, keys, ok)
-		return nil
-	}
 	if !r.Keys {
-		return resp, read()
+		info, _, ok := store.Lease(r.ID, false)
+		return translate.TimeToLiveResponse(h, r.ID, info, nil, ok), nil
 	}
-	if err := f.access.Lease(c.user, r.ID, false, read); err != nil {
+	var resp *pb.LeaseTimeToLiveResponse
+	err := f.access.Lease(c.user, r.ID, false, func() error {
+		return f.reading(ctx, func(maxBytes int64) (fits bool, _ error) {
+			info, keys, ok := store.Lease(r.ID, true)
+			for _, key := range keys {
+				maxBytes -= int64(len(key))
+			}
+			if fits = maxBytes >= 0; fits {
+				resp = translate.TimeToLiveResponse(h, r.ID, info, keys, ok)
+			}
+			return fits, nil
+		})
+	})
+	if err != nil {
 		return nil, translate.ReadFailed(err)
 	}
 	return resp, nil

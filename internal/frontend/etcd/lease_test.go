@@ -38,6 +38,33 @@ func TestGrant(t *testing.T) {
 	}
 }
 
+// A lease may have gigabytes of keys. Those that fit into a response are told, and more are refused as in any other one.
+func TestKeysOfALeaseFitIntoAResponse(t *testing.T) {
+	w := newWorld(t)
+	do(t, w, w.LeaseGrant, &pb.LeaseGrantRequest{ID: 5, TTL: 60})
+	for _, key := range []string{"a", "bc", "def"} {
+		do(t, w, w.Put, &pb.PutRequest{Key: []byte(key), Lease: 5})
+	}
+	for _, fits := range []bool{true, false} {
+		last := int64(6)
+		if !fits {
+			last--
+		}
+		restore := etcd.SetResponseSteps(1, last)
+		r, err := w.LeaseTimeToLive(t.Context(), w.any, &pb.LeaseTimeToLiveRequest{ID: 5, Keys: true})
+		short := do(t, w, w.LeaseTimeToLive, &pb.LeaseTimeToLiveRequest{ID: 5})
+		restore()
+		if short.GrantedTTL != 60 {
+			t.Errorf("without keys: %v", short)
+		}
+		if fits && (err != nil || len(r.Keys) != 3) {
+			t.Errorf("with room for all: %v, %v", r, err)
+		} else if !fits {
+			refused(t, err, etcd.ErrResponseTooLarge)
+		}
+	}
+}
+
 func TestLeaseEndsWithItsKeys(t *testing.T) {
 	w := newWorld(t)
 	do(t, w, w.LeaseGrant, &pb.LeaseGrantRequest{ID: 5, TTL: 60})

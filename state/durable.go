@@ -207,7 +207,7 @@ func (m *Machine) Checkpoint(position raft.SnapshotMeta) rsm.CheckpointWork {
 		defer p.due.CompareAndSwap(&mark, nil)
 		end := m.begin(WorkCheckpoint)
 		defer func() { end(err) }()
-		if err := m.passOver(p, position); err != nil {
+		if err := m.passOver(p, position, mark); err != nil {
 			return 0, err
 		}
 		runs, written, err := p.history.Flush(ctx, mark, m.pause)
@@ -233,7 +233,7 @@ func (m *Machine) Checkpoint(position raft.SnapshotMeta) rsm.CheckpointWork {
 
 // passOver gives up a state that was received, and that nobody will install, since the log had what is in
 // it: a checkpoint of the own state takes its place.
-func (m *Machine) passOver(p *present, position raft.SnapshotMeta) error {
+func (m *Machine) passOver(p *present, position raft.SnapshotMeta, mark run.Mark) error {
 	r := m.files.received
 	switch {
 	case r == nil:
@@ -242,7 +242,7 @@ func (m *Machine) passOver(p *present, position raft.SnapshotMeta) error {
 		return fmt.Errorf("checkpoint at %s: a state at %s was received meanwhile", position, r.position)
 	}
 	for _, info := range r.runs {
-		if err := p.history.Adopt(info); err != nil { // the next process opens what was received
+		if err := p.history.Adopt(info, mark); err != nil { // the next process opens what was received
 			return fmt.Errorf("%w: checkpoint at %s: the state received at %s has other records: %w", rsm.ErrMachineFailed, position, r.position, err)
 		}
 	}

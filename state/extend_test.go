@@ -14,6 +14,7 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs/errorfs"
 
 	"balsa.example/internal/check/crashfs"
+	"balsa.example/kv/run"
 	"balsa.example/raft"
 	"balsa.example/rsm"
 	"balsa.example/state"
@@ -103,6 +104,25 @@ func (p *pair) transfer() (fetched int64, err error) {
 	before := p.line.bytes
 	err = p.follower.ReceiveState(context.Background(), stream.Position, 0, 0, stream.Data)
 	return p.line.bytes - before, err
+}
+
+// lastRun is the last one of the leader's durable state.
+func (p *pair) lastRun() run.Info {
+	p.t.Helper()
+	stream, err := p.leader.OpenState()
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	b, err := io.ReadAll(stream.Data)
+	if err = errors.Join(err, stream.Data.Close()); err != nil {
+		p.t.Fatal(err)
+	}
+	image, err := state.DecodeImage(b, 7)
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	runs := image.Runs()
+	return runs[len(runs)-1]
 }
 
 func (p *pair) install() {
@@ -281,6 +301,42 @@ func TestACheckpointAfterAnExtendedRun(t *testing.T) {
 		if position.Index != p.index {
 			t.Fatalf("opened at %s, want %d", position, p.index)
 		}
+		p.wantEqual(m)
+	}
+}
+
+// The leader has begun another run before its checkpoint was written, which ends with the run before. The follower has
+// executed up to there, and nothing since that would begin the other run.
+func TestACheckpointAfterARunThatIsJustFull(t *testing.T) {
+	p := newPair(t)
+	p.write(10, p.leader, p.follower)
+	p.checkpoint(p.follower)
+	for {
+		p.write(1, p.leader, p.follower)
+		work := p.leader.Checkpoint(raft.SnapshotMeta{Index: p.index, Term: 1})
+		next := set(keyOf(int(p.index+1)), valueOf(int(p.index+1)))
+		p.leader.DoOp(next)
+		if _, err := work(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if p.lastRun().Sealed {
+			if _, err := p.transfer(); err != nil {
+				t.Fatal(err)
+			}
+			p.checkpoint(p.follower)
+			p.follower.DoOp(next)
+			p.index++
+			break
+		}
+		p.follower.DoOp(next)
+		p.index++
+	}
+	p.write(100, p.leader, p.follower)
+	p.checkpoint(p.follower)
+	p.wantEqual(p.follower)
+	if m, position := openMachine(t, p.fs.CrashClone(crashfs.Crash{})); position.Index != p.index {
+		t.Errorf("opened at %s, want %d", position, p.index)
+	} else {
 		p.wantEqual(m)
 	}
 }

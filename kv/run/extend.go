@@ -12,10 +12,10 @@ func (i Info) Extends(earlier Info) bool {
 }
 
 // Adopt takes over a file of this history that Extend has written behind its back: info describes
-// what is durable of it now. The records are those that were appended, else the error says how
+// what is durable of it now. The records are those that were appended up to a mark, else the error says how
 // they differ, and the history must not be flushed. Without it Flush would write over what a
 // manifest counts on. It is the worker's.
-func (h *History) Adopt(info Info) error {
+func (h *History) Adopt(info Info, to Mark) error {
 	r := h.lookup(info.File)
 	if r == nil || r.info.Sealed || info.Bytes <= r.info.Bytes {
 		return nil
@@ -32,6 +32,9 @@ func (h *History) Adopt(info Info) error {
 		h.mu.RLock()
 		ended := r.end
 		h.mu.RUnlock()
+		if ended == nil && int64(to.offset) >= h.opts.RunBytes { // the next record, which is still to come, begins a run
+			ended = &to
+		}
 		if ended == nil || int64(ended.offset) != end {
 			return h.files.corrupt(info.File, end, fmt.Errorf("%w: the run ends elsewhere", errOther))
 		}

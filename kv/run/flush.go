@@ -168,7 +168,7 @@ func (h *History) dropMemory() {
 	for i := len(h.mu.runs) - 1; i >= 0; i-- {
 		r := h.mu.runs[i]
 		mem := r.mem.Load()
-		if mem == nil || !r.info.Sealed {
+		if mem == nil || !r.info.Sealed || r.end == nil { // the appender looks there whether it is full
 			continue
 		}
 		if kept += mem.bytes(); kept > h.opts.CacheBytes {

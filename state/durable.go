@@ -87,7 +87,7 @@ func (m *Machine) Open() (position raft.SnapshotMeta, written int64, err error) 
 		return position, 0, fmt.Errorf("make the directory of the state: %w", err)
 	}
 	// A name that a crash has left may not be durable yet.
-	if err := f.syncDir(); err != nil {
+	if err := vfs.SyncDir(f.fs, f.dir); err != nil {
 		return position, 0, err
 	}
 	mf, err := f.read()

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/cockroachdb/pebble/v2/vfs/errorfs"
@@ -133,6 +134,41 @@ func runWithError(at int, forever bool) (hits int, _ error) {
 	}
 	f.durable = f.index
 	return hits, f.wantDurable(mem.CrashClone(crashfs.Crash{}))
+}
+
+// A process that has no descriptors left for a moment gives a checkpoint up, and makes the next one. Only a sync that
+// failed ends it.
+func TestACheckpointWithoutDescriptorsIsGivenUp(t *testing.T) {
+	for at := 0; ; at++ {
+		fs, left := crashfs.NewCrashableMem(), -1
+		m, _ := openMachine(t, crashfs.Inject(fs, errorfs.InjectorFunc(func(op errorfs.Op) error {
+			if op.Kind != errorfs.OpCreate && op.Kind != errorfs.OpOpen && op.Kind != errorfs.OpOpenDir {
+				return nil
+			}
+			if left--; left == 0 {
+				return syscall.EMFILE
+			}
+			return nil
+		})))
+		m.DoOp(set("key", "value"))
+		left = at + 1
+		err := checkpoint(m, 1)
+		if left > 0 {
+			if err != nil || at < 4 {
+				t.Errorf("a checkpoint opens %d files: %v", at, err)
+			}
+			return
+		}
+		if !errors.Is(err, syscall.EMFILE) || errors.Is(err, rsm.ErrMachineFailed) {
+			t.Errorf("no descriptor for file %d: %v", at, err)
+		}
+		if err := checkpoint(m, 1); err != nil {
+			t.Errorf("no descriptor for file %d, the next checkpoint: %v", at, err)
+		}
+		if opened, position := openMachine(t, fs.CrashClone(crashfs.Crash{})); position.Index != 1 || opened.Hash() != m.Hash() {
+			t.Errorf("no descriptor for file %d: opened at %s", at, position)
+		}
+	}
 }
 
 // What cannot be removed takes space, and is told. It does not keep the log from being cut.

@@ -177,9 +177,9 @@ func (f *files) discard(s smallFile, err error) error {
 	return errors.Join(err, f.remove(smallName(s.number)))
 }
 
-func (f *files) syncDir() error {
-	if err := vfs.SyncDir(f.fs, f.dir); err != nil {
-		return fmt.Errorf("%w: %w", rsm.ErrMachineFailed, err)
+func (f *files) syncDir(d vfs.Dir) error {
+	if err := d.Sync(); err != nil {
+		return fmt.Errorf("%w: sync %s: %w", rsm.ErrMachineFailed, f.dir, err)
 	}
 	return nil
 }
@@ -188,16 +188,21 @@ func (f *files) syncDir() error {
 // not be. Then it removes the files that nothing needs any more.
 func (f *files) publish(m *manifest) error {
 	const temp = manifestName + vfs.TempSuffix
+	d, err := f.fs.OpenDir(f.dir) // first: that there are no descriptors left, say, is no failure of the disk
+	if err != nil {
+		return fmt.Errorf("open directory: %w", err)
+	}
+	defer d.Close()
 	if _, _, err := f.write(temp, bytes.NewReader(m.encode(f.cluster))); err != nil {
 		return err
 	}
-	if err := f.syncDir(); err != nil { // a manifest must not be there before the files that it names
+	if err := f.syncDir(d); err != nil { // a manifest must not be there before the files that it names
 		return err
 	}
 	if err := f.fs.Rename(f.path(temp), f.path(manifestName)); err != nil {
 		return errors.Join(fmt.Errorf("rename the manifest: %w", err), f.remove(temp))
 	}
-	if err := f.syncDir(); err != nil {
+	if err := f.syncDir(d); err != nil {
 		return err
 	}
 	f.mu.Lock()

@@ -1,6 +1,7 @@
 package state
 
 import (
+	"bytes"
 	"context"
 	"encoding/binary"
 	"errors"
@@ -42,6 +43,30 @@ func imageHead(from raft.NodeID, mf *manifest, cluster uint64) []byte {
 
 // DecodeImage reads an image of a state of a cluster, and checks all of it.
 func DecodeImage(b []byte, cluster uint64) (*Image, error) { return decodeImage(b, cluster) }
+
+// maxManifestBytes bounds what is believed of the length of a manifest: it has over a million runs then.
+const maxManifestBytes = 256 << 20
+
+// readImage reads what decodeImage takes, as far as it says itself how long it is. The small file has any length: all
+// keys may be in it, if they are on leases. Of what is no image, or has something behind it, it reads no more than shows that.
+func readImage(data io.Reader, cluster uint64) ([]byte, error) {
+	var b bytes.Buffer
+	_, err := io.CopyN(&b, data, imageHeadBytes)
+	if err == nil {
+		length := binary.LittleEndian.Uint64(b.Bytes()[8:])
+		_, err = io.CopyN(&b, data, int64(min(length, maxManifestBytes)))
+	}
+	if err == nil {
+		var mf *manifest
+		if mf, err = decodeManifest(b.Bytes()[imageHeadBytes:], cluster); err == nil {
+			_, err = io.CopyN(&b, data, mf.small.bytes+1)
+		}
+	}
+	if errors.Is(err, io.EOF) { // as it should in the end; if it comes too early decodeImage tells what is missing
+		err = nil
+	}
+	return b.Bytes(), err
+}
 
 func decodeImage(b []byte, cluster uint64) (*Image, error) {
 	if len(b) < imageHeadBytes {

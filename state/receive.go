@@ -30,9 +30,6 @@ import (
 // follows is fetched. That guess is made certain by the checksum of the whole. If it was wrong
 // the whole is fetched.
 
-// maxSmallStream bounds what the receiver of a stream takes into memory.
-const maxSmallStream = 1 << 30
-
 // OpenState is part of rsm.DurableMachine. The files of the manifest stay until the stream is
 // closed.
 func (m *Machine) OpenState() (rsm.StateStream, error) {
@@ -186,14 +183,13 @@ func (m *Machine) store(ctx context.Context, to storing, from raft.NodeID, mf *m
 // readStream reads a stream, and checks all of it, also what the next start would refuse: then this member would have lost
 // what it had. It tells the sender as soon as that is known.
 func (m *Machine) readStream(data io.Reader) (from raft.NodeID, mf *manifest, small []byte, err error) {
-	b, err := io.ReadAll(io.LimitReader(data, maxSmallStream+1))
+	b, err := readImage(data, m.cfg.Cluster)
+	if len(b) >= imageHeadBytes {
+		from = raft.NodeID(binary.LittleEndian.Uint64(b))
+	}
 	if err != nil {
-		return 0, nil, nil, err
+		return from, nil, nil, err
 	}
-	if len(b) < imageHeadBytes || len(b) > maxSmallStream {
-		return 0, nil, nil, fmt.Errorf("the stream has %d bytes: %w", len(b), ErrManifest)
-	}
-	from = raft.NodeID(binary.LittleEndian.Uint64(b))
 	im, err := decodeImage(b, m.cfg.Cluster)
 	if err == nil {
 		err = im.state.usableBy(m.cfg.Version)

@@ -290,6 +290,51 @@ func TestAFileThatBrokeOffBeforeAnotherStateWasInstalled(t *testing.T) {
 	}
 }
 
+// endless counts how many of its zeros are read.
+type endless struct{ read int }
+
+func (e *endless) Read(p []byte) (int, error) {
+	clear(p)
+	e.read += len(p)
+	return len(p), nil
+}
+
+// A stream is read as far as its manifest says, and not until it ends: so it may be as long as it has to, and no other
+// member fills the memory.
+func TestAStreamIsReadAsFarAsItSays(t *testing.T) {
+	leader, _ := openMachine(t, crashfs.NewCrashableMem())
+	follower, _ := openMachine(t, crashfs.NewCrashableMem())
+	follower.UseFetcher(from{leader})
+	leader.DoOp(set("key", "value"))
+	if err := checkpoint(leader, 1); err != nil {
+		t.Fatal(err)
+	}
+	stream, err := leader.OpenState()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer stream.Data.Close()
+	b, err := io.ReadAll(stream.Data)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for end, want := range map[int]error{0: state.ErrManifest, 20: state.ErrManifest, len(b): state.ErrSmall} {
+		rest := new(endless)
+		err := follower.ReceiveState(t.Context(), stream.Position, 0, 0, io.MultiReader(bytes.NewReader(b[:end]), rest))
+		if !errors.Is(err, want) || rest.read > 64<<10 {
+			t.Errorf("%d bytes of %d and zeros without end: %d are read: %v, want %v", end, len(b), rest.read, err, want)
+		}
+	}
+	for end := range len(b) {
+		if err := follower.ReceiveState(t.Context(), stream.Position, 0, 0, bytes.NewReader(b[:end])); err == nil {
+			t.Errorf("%d bytes of %d are a state", end, len(b))
+		}
+	}
+	if err := follower.ReceiveState(t.Context(), stream.Position, 0, 0, bytes.NewReader(b)); err != nil {
+		t.Error(err)
+	}
+}
+
 // hanging is a fetcher whose member does not answer. Its channel, of one place, has a token when it was asked.
 type hanging struct{ asked chan struct{} }
 

@@ -6,6 +6,7 @@ import (
 	"fmt"
 
 	"balsa.example/kv"
+	"balsa.example/rsm"
 )
 
 // Version is the newest version of commands that this program knows, and can write files of:
@@ -59,14 +60,21 @@ func (p *present) raiseVersion(version uint64) Result {
 	return p.refusal(kv.CodeOK)
 }
 
-// Refuse returns ErrVersion for a command that must not be proposed yet. KindVersion itself is proposed by
-// a leader that knows of all members.
+// Refuse returns ErrVersion for a command that must not be proposed yet, and rsm.ErrTooLarge for a transaction that takes
+// more than kv.MaxLooks. KindVersion itself is proposed by a leader that knows of all members.
 func (m *Machine) Refuse(c Command) error {
 	if c.More == nil || c.More.Kind == KindVersion {
 		return nil
 	}
 	if need, has := c.More.Kind.version(), m.ClusterVersion(); need > has {
 		return fmt.Errorf("%w: they are of version %d, and it uses version %d; upgrade all of its members", ErrVersion, need, has)
+	}
+	if c.More.Txn == nil {
+		return nil
+	}
+	if n := m.present.Load().keys.Looks(c.More.Txn); n > kv.MaxLooks {
+		return fmt.Errorf("%w: the transaction takes %d looks at keys, by compares and deletes of ranges, or ranges that are sorted or filtered; the limit is %d",
+			rsm.ErrTooLarge, n, kv.MaxLooks)
 	}
 	return nil
 }

@@ -8,6 +8,7 @@ import (
 
 	"balsa.example/internal/check/crashfs"
 	"balsa.example/kv"
+	"balsa.example/rsm"
 	"balsa.example/state"
 	"balsa.example/vfs"
 )
@@ -103,6 +104,24 @@ func TestCommandsBeyondTheClustersVersionAreRefused(t *testing.T) {
 	m.DoOp(raise(2))
 	if err := m.Refuse(invented); err != nil {
 		t.Error(err)
+	}
+}
+
+// A transaction that would keep all members busy for minutes is not proposed, however short it is.
+func TestATransactionThatLooksAtTooMuchIsRefused(t *testing.T) {
+	m, err := versioned(t, crashfs.NewMem(), 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := range 1024 {
+		m.DoOp(set(keyOf(i), ""))
+	}
+	keys := int(m.Figures().Keys)
+	for looks, want := range map[int]error{kv.MaxLooks - keys: nil, kv.MaxLooks + keys: rsm.ErrTooLarge} {
+		txn := &kv.Txn{If: make([]kv.Compare, looks/keys)}
+		if err := m.Refuse(state.Command{More: &state.More{Kind: state.KindTxn, Txn: txn}}); !errors.Is(err, want) {
+			t.Errorf("%d compares of %d keys: %v, want %v", len(txn.If), keys, err, want)
+		}
 	}
 }
 

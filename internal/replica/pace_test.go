@@ -39,3 +39,20 @@ func TestRestsOfWhatIsDoneInTheBackground(t *testing.T) {
 		}
 	})
 }
+
+// Steps of the upkeep take a tenth of a millisecond, or much longer where they wait. It rests for no longer than they took, and
+// so gets on in half of the time at least.
+func TestRestsBetweenStepsOfTheUpkeep(t *testing.T) {
+	u := new(upkeep)
+	const each = stepsRest / 10
+	var worked, rested time.Duration
+	for range 1000 {
+		worked, rested = worked+each, rested+u.rest(each)
+	}
+	if rested != worked {
+		t.Errorf("it rests %s after %s of steps, want as long", rested, worked)
+	}
+	if got := u.rest(time.Second); got != stepsRest {
+		t.Errorf("it rests %s after a step of a second, want %s", got, stepsRest)
+	}
+}

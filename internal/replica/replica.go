@@ -74,6 +74,7 @@ type Replica struct {
 	time     *timekeeper
 	anywhere Anywhere
 	upkeep   upkeep
+	duties   duties
 	space    space
 	index    indexRoom
 	readers  readers
@@ -89,7 +90,7 @@ func New(ctx context.Context, cfg Config) (*Replica, error) {
 		cfg.Logger = slog.New(slog.DiscardHandler)
 	}
 	r := &Replica{id: cfg.ID}
-	r.upkeep.quota = cfg.Quota
+	r.duties.quota = cfg.Quota
 	r.space.logLow = cfg.LowSpace
 	if cfg.ElectionTimeout == 0 {
 		cfg.ElectionTimeout = 500 * time.Millisecond
@@ -144,10 +145,12 @@ func New(ctx context.Context, cfg Config) (*Replica, error) {
 	cfg.Access.Cluster = r.State.Cluster()
 	r.Access = access.New(member{r.State, r}, cfg.Access)
 	r.watching.start(func(ctx context.Context) { r.Watches.Run(ctx, r.Node, cfg.ElectionTimeout) })
-	r.upkeep.replica, r.upkeep.keep, r.upkeep.known = r, cfg.Retention, cfg.KnownVersion
-	r.upkeep.log = cfg.Logger.With("id", cfg.ID)
-	r.index.figures, r.index.max, r.index.log = r.State.Figures, cfg.MaxIndexBytes, r.upkeep.log
+	log := cfg.Logger.With("id", cfg.ID)
+	r.upkeep.replica, r.upkeep.log = r, log
+	r.duties.replica, r.duties.keep, r.duties.known, r.duties.log = r, cfg.Retention, cfg.KnownVersion, log
+	r.index.figures, r.index.max, r.index.log = r.State.Figures, cfg.MaxIndexBytes, log
 	r.index.start(r.index.run)
+	r.duties.start(r.duties.run)
 	r.upkeep.start(r.upkeep.run)
 	return r, nil
 }
@@ -177,6 +180,7 @@ func (r *Replica) Stop() {
 	r.State.Interrupt()
 	r.Node.Stop()
 	r.upkeep.stop()
+	r.duties.stop()
 	r.index.stop()
 	r.space.stop()
 	r.readers.wait()

@@ -7,36 +7,26 @@ import (
 	"sync/atomic"
 	"time"
 
-	"balsa.example/kv"
-	"balsa.example/raft"
 	"balsa.example/rsm"
-	"balsa.example/state"
 )
 
-// upkeep is the goroutine that lets the state free what compaction has forgotten, and that lets
-// a leader compact what need not be kept.
+// upkeep is the goroutine that lets the state free what compaction has forgotten, and check its files. A step of that
+// takes seconds, and may wait for a disk or for another member for longer.
 type upkeep struct {
 	replica *Replica
-	keep    state.Retention
-	quota   int64 // Config.Quota
-	known   func(raft.NodeID) (uint64, bool)
 	log     *slog.Logger
-	// looked is when it has looked last whether there is something to do, and asked when it has
-	// asked for a checkpoint.
-	looked, asked time.Time
+	worked  time.Duration // since it has rested
 	background
 }
 
 const (
 	// upkeepInterval is how often it looks whether there is something to do. What there is to free
-	// is freed step by step, without a look in between: there may be thousands of steps. It rests stepRests times as
-	// long as a step took, since all members are at it at the same time.
+	// is freed step by step: there may be thousands of steps. All members are at it at the same time, so it rests for
+	// stepsRest when the steps have taken as long.
 	upkeepInterval = time.Second
-	stepRests      = 8
+	stepsRest      = time.Millisecond
 	// upkeepRetry is how long it waits after an error: a full disk rarely gets space soon.
 	upkeepRetry = 10 * time.Second
-	// checkpointInterval is how often it asks for a checkpoint at most.
-	checkpointInterval = 10 * time.Second
 	// firstScrub is when it begins to check files after the start. Then it checks one after the
 	// other, at scrubInterval, or faster where they are many, so that all are in scrubAll.
 	firstScrub    = time.Minute
@@ -77,14 +67,8 @@ func (u *upkeep) run(ctx context.Context) {
 	}
 }
 
-// tidy asks for what is due, lets the state do one step of its work, and sets when the next one is due.
+// tidy lets the state do one step of its work, and sets when the next one is due.
 func (u *upkeep) tidy(next *time.Timer) error {
-	if time.Since(u.looked) >= upkeepInterval {
-		u.looked = time.Now()
-		u.look()
-	}
-	u.setQuota()
-	u.raiseVersion()
 	wait := upkeepInterval
 	began := time.Now()
 	more, err := u.replica.State.Maintain()
@@ -94,22 +78,19 @@ func (u *upkeep) tidy(next *time.Timer) error {
 		u.log.Warn("the state was not tidied up", "error", err)
 		wait = upkeepRetry
 	case more:
-		wait = min(stepRests*time.Since(began), longestRest)
+		wait = u.rest(time.Since(began))
 	}
 	next.Reset(wait)
 	return err
 }
 
-// look asks for what is due: a checkpoint, a compaction.
-func (u *upkeep) look() {
-	r := u.replica
-	if r.State.CheckpointWanted() && time.Since(u.asked) >= checkpointInterval {
-		u.asked = time.Now()
-		r.Node.Checkpoint()
+// rest returns how long to rest after a step.
+func (u *upkeep) rest(took time.Duration) time.Duration {
+	if u.worked += took; u.worked < stepsRest {
+		return 0
 	}
-	if revision := r.State.CompactionDue(u.keep); revision != 0 && r.Node.Leads() {
-		u.compact(revision)
-	}
+	u.worked = 0
+	return stepsRest
 }
 
 // scrub lets the state read one of its files, and sets when it reads the next one.
@@ -132,39 +113,6 @@ func (u *upkeep) scrub(next *time.Timer) error {
 	return err
 }
 
-// compact proposes to compact. Where it is refused it will be due again.
-func (u *upkeep) compact(revision uint64) {
-	c := state.Command{More: &state.More{Kind: state.KindCompact, Revision: revision, Internal: true}}
-	u.replica.Node.SubmitFunc(c, func(res state.Result, err error) {
-		if err == nil && res.Code == kv.CodeOK {
-			u.log.Info("history compacted", "revision", revision)
-		}
-	})
-}
-
-// setQuota proposes the quota where there is none. Where it is refused it will be due again.
-func (u *upkeep) setQuota() {
-	if !u.replica.lacksQuota() || !u.replica.Node.Leads() {
-		return
-	}
-	u.replica.Node.SubmitFunc(u.quotaCommand(), func(res state.Result, err error) {
-		if err == nil && res.Code == kv.CodeOK {
-			u.log.Info("quota set", "bytes", u.quota)
-		}
-	})
-}
-
-func (r *Replica) lacksQuota() bool { return r.upkeep.quota != 0 && r.State.Figures().Quota == 0 }
-
-func (u *upkeep) quotaCommand() state.Command {
-	return state.Command{More: &state.More{Kind: state.KindQuota, Quota: u.quota, Internal: true}}
-}
-
-// firstCommand is rsm.Config.First: the quota is in force before the first write of a new cluster.
-func (r *Replica) firstCommand() (c state.Command, ok bool) {
-	return r.upkeep.quotaCommand(), r.lacksQuota()
-}
-
 // pace lets what is written in the background rest as long as it has worked, so that it gets
 // half of the disk at most, and what waits for the disk never waits long.
 type pace struct {
@@ -185,33 +133,4 @@ func (p *pace) pause(_, times int) {
 		}
 	}
 	p.rested = time.Now()
-}
-
-// raiseVersion proposes the newest version of commands that all members know, if the cluster uses an
-// older one.
-func (u *upkeep) raiseVersion() {
-	version := u.replica.State.KnownVersion()
-	if u.known == nil || version <= u.replica.State.ClusterVersion() || !u.replica.Node.Leads() {
-		return
-	}
-	members, _ := u.replica.Node.Configuration()
-	for _, id := range members.Members() {
-		if id == u.replica.id {
-			continue
-		}
-		theirs, ok := u.known(id)
-		if !ok {
-			return
-		}
-		version = min(version, theirs)
-	}
-	if version <= u.replica.State.ClusterVersion() {
-		return
-	}
-	c := state.Command{More: &state.More{Kind: state.KindVersion, Version: version, Internal: true}}
-	u.replica.Node.SubmitFunc(c, func(res state.Result, err error) {
-		if err == nil && res.Code == kv.CodeOK {
-			u.log.Info("the cluster uses commands of a newer version", "version", version)
-		}
-	})
 }

@@ -117,6 +117,7 @@ func (f *files) breakRepair() {
 func (f *files) repairing(ctx context.Context) (repair context.Context, ended func()) {
 	repair, breakOff := context.WithCancelCause(ctx)
 	f.breakOff.Store(&breakOff)
+	f.fetchedBytes.Add(1) // whoever waits already gives it as long as others
 	return repair, func() {
 		f.breakOff.Store(nil)
 		breakOff(nil)

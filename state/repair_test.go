@@ -17,6 +17,7 @@ import (
 	"balsa.example/kv/run"
 	"balsa.example/raft"
 	"balsa.example/state"
+	"balsa.example/vfs"
 )
 
 // newUnlike is newScrubbed with a peer whose files are others: its runs have another length, or it has
@@ -186,6 +187,39 @@ func TestARepairThatGetsOnIsWaitedFor(t *testing.T) {
 			}
 		})
 	}
+}
+
+// slowOpen is a disk that takes long to open a file for reading.
+type slowOpen struct{ vfs.FS }
+
+func (s slowOpen) Open(name string) (vfs.File, error) {
+	time.Sleep(3 * repairPatience / 2)
+	return s.FS.Open(name)
+}
+
+const repairPatience = time.Second // that of package state
+
+// It takes longer to find the damage than a repair is waited for. The repair is made all the same.
+func TestARepairIsNotBrokenOffBeforeItBegins(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newScrubbed(t)
+		s.damage("run-1", 100)
+		s.ruined.FS = slowOpen{s.fs}
+		ended := make(chan error)
+		go func() {
+			_, err := s.m.Scrub()
+			ended <- err
+		}()
+		synctest.Wait()
+		position := raft.SnapshotMeta{Index: scrubbedKeys + 1, Term: 1, Configuration: raft.NewConfiguration(1, 2)}
+		if _, err := s.m.Checkpoint(position)(t.Context()); err != nil {
+			t.Error(err)
+		}
+		if err := <-ended; err != nil {
+			t.Errorf("the repair: %v", err)
+		}
+		s.wantWhole()
+	})
 }
 
 // A member that has compacted more lacks records that are needed here, until as much is compacted here.

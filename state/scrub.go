@@ -131,14 +131,14 @@ func (m *Machine) Scrub() (s Scrubbed, err error) {
 	}
 	end := m.begin(WorkScrub)
 	defer func() { end(err) }()
-	ctx, ended := m.files.repairing(m.ctx)
-	defer ended()
 	history := m.present.Load().history
 	s = Scrubbed{Path: history.Files().Path(info.File), Bytes: info.Bytes}
 	err = atMostTwice(func() error { return history.Files().Verify(m.ctx, info, m.pause) })
 	if c := new(run.CorruptError); errors.As(err, &c) {
 		s.Damage = c
+		ctx, ended := m.files.repairing(m.ctx)
 		err = m.repair(ctx, info)
+		ended()
 	} else if err != nil {
 		return s, fmt.Errorf("scrub %s: %w", s.Path, err)
 	}

@@ -156,6 +156,9 @@ func (g *gatherer) merge(rows []row, begin int, ends []int) error {
 		rest  []row
 		value []byte // of the first of them
 	}
+	if len(ends) == 1 {
+		return nil
+	}
 	var heads []head
 	first := begin
 	for _, end := range ends {
@@ -166,7 +169,7 @@ func (g *gatherer) merge(rows []row, begin int, ends []int) error {
 		heads, first = append(heads, head{rows[first:end], value}), end
 	}
 	merged := make([]row, 0, first-begin)
-	for len(heads) > 0 {
+	for len(heads) > 1 {
 		least := 0
 		for i := range heads {
 			if g.compare(heads[i].value, heads[least].value) < 0 { // of equal ones the first: it has the lower keys
@@ -186,7 +189,7 @@ func (g *gatherer) merge(rows []row, begin int, ends []int) error {
 			}
 		}
 	}
-	copy(rows[begin:], merged)
+	copy(rows[begin:], append(merged, heads[0].rest...))
 	return nil
 }
 

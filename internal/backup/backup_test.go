@@ -707,7 +707,7 @@ func TestADamagedPointIsMadeAnew(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, at := range []int{0, pointBefore, len(good) - 1} {
+	for _, at := range []int{0, 8, 12, pointBefore, len(good) - 1} { // 8 and 12: format and cluster
 		bad := bytes.Clone(good)
 		bad[at]++
 		if err := vfs.WriteFile(disk, path, bad); err != nil {

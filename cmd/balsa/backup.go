@@ -268,10 +268,11 @@ That DIR has no point, since its first backup has broken off, is 2.`,
 			return explainBackup(nil, err)
 		}
 		found := verifyJSON{Points: len(d.Points()), Covered: d.Covered(), Damage: []string{}}
-		read, damaged := &transfer{verb: "read"}, false
+		read, damaged, unread := &transfer{verb: "read"}, false, false
 		told := p.begin(false, read.text)
 		err = d.Verify(c.Context(), func(g backup.Progress) { read.tell(g.Bytes, g.Of) }, func(err error) {
 			damaged = damaged || errors.Is(err, backup.ErrDamaged)
+			unread = unread || errors.Is(err, backup.ErrUnreadable)
 			found.Damage = append(found.Damage, oneLine(err))
 			if !out.isJSON() {
 				fmt.Fprintln(p.stdout, oneLine(err))
@@ -286,6 +287,8 @@ That DIR has no point, since its first backup has broken off, is 2.`,
 			return err
 		case found.Points == 0 && len(found.Damage) == 0:
 			return usageError("%s: %w", args[0], errNoPoints)
+		case !found.OK && !damaged && !unread:
+			return fmt.Errorf("%s has points that only a newer program reads; its others are in order: %s", args[0], found.Covered)
 		case !found.OK && !damaged:
 			return fmt.Errorf("%w: %s; try again, and if it stays so make a new backup in another directory", backup.ErrUnreadable, args[0])
 		case !found.OK && len(d.Damage()) == len(found.Damage) && found.Points > 0:

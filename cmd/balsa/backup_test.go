@@ -5,6 +5,7 @@ package main
 import (
 	"bytes"
 	"context"
+	"encoding/binary"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -17,6 +18,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/cespare/xxhash/v2"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
@@ -493,6 +495,18 @@ func TestADamagedPointOfABackupAmongOthers(t *testing.T) {
 		if code, out, errs := balsa(t, "", args...); code != exitOK {
 			t.Errorf("command %d: %d %s %s", i, code, out, errs)
 		}
+	}
+	b[len(b)/2]-- // a newer program has written it, and it is in order
+	b[8]++
+	binary.LittleEndian.PutUint64(b[len(b)-8:], xxhash.Sum64(b[:len(b)-8]))
+	if err := os.WriteFile(points[0], b, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if code, out, errs := balsa(t, "", "backup", "list", saved); code != exitError || strings.Count(out, "\n") != 3 || !strings.Contains(errs, points[0]) {
+		t.Errorf("list: %d %s %s", code, out, errs)
+	}
+	if code, out, errs := balsa(t, "", "backup", "verify", saved); code != exitError || !strings.Contains(out, points[0]) || !strings.Contains(errs, "newer program reads; its others are in order: revisions 1 to 4") {
+		t.Errorf("verify: %d %s %s", code, out, errs)
 	}
 }
 

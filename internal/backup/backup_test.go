@@ -3,6 +3,7 @@ package backup
 import (
 	"bytes"
 	"context"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
@@ -14,6 +15,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/cespare/xxhash/v2"
 	"github.com/cockroachdb/pebble/v2/vfs/errorfs"
 
 	"balsa.example/internal/check/crashfs"
@@ -716,6 +718,56 @@ func TestADamagedPointIsMadeAnew(t *testing.T) {
 		receive(t, disk, w.source())
 		if damage, points := verify(t, disk), open(t, disk).Points(); damage != nil || len(points) != 1 {
 			t.Errorf("damaged at %d: %d points, %v", at, len(points), damage)
+		}
+	}
+}
+
+// TestAPointOfANewerProgram is left out, whichever part of it is newer, and the others are of use. No backup is made beside it:
+// which files it needs is not known.
+func TestAPointOfANewerProgram(t *testing.T) {
+	number := func(b []byte, at int, v uint32) { binary.LittleEndian.PutUint32(b[at:], v) }
+	sum := func(b []byte) { binary.LittleEndian.PutUint64(b[len(b)-8:], xxhash.Sum64(b[:len(b)-8])) }
+	for part, change := range map[string]func(point []byte){
+		"point": func(b []byte) { number(b, 8, format+1) },
+		"manifest": func(b []byte) {
+			length := binary.LittleEndian.Uint64(b[pointBefore+8:])
+			manifest := b[pointBefore+16:][:length]
+			number(manifest, 8, 99)
+			sum(manifest)
+		},
+	} {
+		w, disk := newWorld(t), crashfs.NewCrashableMem()
+		var points []*Point
+		for range 2 {
+			w.write(100)
+			w.checkpoint()
+			points = append(points, receive(t, disk, w.source()))
+		}
+		path := filepath.Join("backup", points[1].name)
+		b, err := vfs.ReadFile(disk, path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		change(b)
+		sum(b)
+		if err := vfs.WriteFile(disk, path, b); err != nil {
+			t.Fatal(err)
+		}
+		d := open(t, disk)
+		if damage := d.Damage(); len(damage) != 1 || !errors.Is(damage[0], ErrNewer) || errors.Is(damage[0], ErrDamaged) || !strings.Contains(damage[0].Error(), path) {
+			t.Errorf("%s: %v", part, damage)
+		}
+		if got := restore(t, d, points[0].Revision); !reflect.DeepEqual(got, w.at[points[0].Revision]) {
+			t.Errorf("%s: another state was restored", part)
+		}
+		if bad := verify(t, disk); len(bad) != 1 || !errors.Is(bad[0], ErrNewer) {
+			t.Errorf("%s: verified: %v", part, bad)
+		}
+		w.write(100)
+		w.checkpoint()
+		before := disk.String()
+		if _, _, err := Receive(t.Context(), disk, "backup", w.source(), nil); !errors.Is(err, ErrNewer) || disk.String() != before {
+			t.Errorf("%s: a backup beside it: %v, written: %t", part, err, disk.String() != before)
 		}
 	}
 }

@@ -40,6 +40,8 @@ var (
 	ErrDamaged = errors.New("the backup is damaged")
 	// ErrUnreadable: the disk does not give back a file, which may be whole. The next read may find it.
 	ErrUnreadable = errors.New("the disk does not give back a part of the backup")
+	// ErrNewer: a newer program has written a file, which is in order, and this one cannot read it.
+	ErrNewer = state.ErrNewer
 	// ErrInUse: another process makes a backup in the directory.
 	ErrInUse = errors.New("another process makes a backup there")
 	// ErrNotCovered: no point has the revision, or the time.
@@ -73,8 +75,8 @@ type Dir struct {
 	damage           []error  // of each point that is left out
 }
 
-// Open reads what a directory has. It changes nothing. Points whose file is damaged, or that the disk does not give
-// back, are left out: see Damage.
+// Open reads what a directory has. It changes nothing. Points whose file is damaged or of a newer program, or that the
+// disk does not give back, are left out: see Damage.
 func Open(fsys vfs.FS, path string) (*Dir, error) {
 	d, err := openHead(fsys, path)
 	if err != nil {
@@ -97,7 +99,7 @@ func openHead(fsys vfs.FS, path string) (*Dir, error) {
 	case len(b) != headBytes || string(b[:8]) != headMagic || xxhash.Sum64(b[:headBytes-8]) != binary.LittleEndian.Uint64(b[headBytes-8:]):
 		return nil, fmt.Errorf("%w: wrong checksum of %s", ErrDamaged, filepath.Join(path, headName))
 	case binary.LittleEndian.Uint32(b[8:]) != format:
-		return nil, fmt.Errorf("%s has format %d, this program reads %d", path, binary.LittleEndian.Uint32(b[8:]), format)
+		return nil, fmt.Errorf("%w: %s has format %d, this program reads %d", ErrNewer, path, binary.LittleEndian.Uint32(b[8:]), format)
 	}
 	return &Dir{fs: fsys, path: path, Cluster: binary.LittleEndian.Uint64(b[12:]), History: binary.LittleEndian.Uint64(b[20:])}, nil
 }
@@ -113,7 +115,7 @@ func (d *Dir) load(read func(name string) (*Point, error)) error {
 			continue
 		}
 		switch p, err := read(name); {
-		case errors.Is(err, ErrDamaged), errors.Is(err, ErrUnreadable):
+		case errors.Is(err, ErrDamaged), errors.Is(err, ErrUnreadable), errors.Is(err, ErrNewer):
 			d.damage = append(d.damage, err)
 		case err != nil:
 			return err
@@ -125,7 +127,8 @@ func (d *Dir) load(read func(name string) (*Point, error)) error {
 	return nil
 }
 
-// Damage has an error for each point that is of no use: ErrDamaged, or ErrUnreadable where the next Open may find it.
+// Damage has an error for each point that is of no use: ErrDamaged, ErrUnreadable where the next Open may find it, or
+// ErrNewer where a newer program does.
 func (d *Dir) Damage() []error { return slices.Clone(d.damage) }
 
 func (d *Dir) sort() {
@@ -211,7 +214,7 @@ func (d *Dir) readRuns(name string) (*Point, error) {
 // decodeBefore reads what a point has before its image.
 func (d *Dir) decodeBefore(path string, b []byte) (taken time.Time, err error) {
 	if v := binary.LittleEndian.Uint32(b[8:]); v != format {
-		return taken, fmt.Errorf("%s has format %d, this program reads %d", path, v, format)
+		return taken, fmt.Errorf("%w: %s has format %d, this program reads %d", ErrNewer, path, v, format)
 	}
 	if c := binary.LittleEndian.Uint64(b[12:]); c != d.Cluster {
 		return taken, fmt.Errorf("%w: %s is of cluster %016x, %s of %016x", ErrOtherCluster, path, c, d.path, d.Cluster)
@@ -239,11 +242,11 @@ func (f unreadFile) Read(b []byte) (int, error) {
 }
 
 // judged says what the error of a file means for the backup: ErrUnreadable if the disk does not give it back, itself if
-// it is of this process alone (see run.Innocent), or of this program (state.ErrNewer), else ErrDamaged.
+// it is of this process alone (see run.Innocent), or of this program (ErrNewer), else ErrDamaged.
 func judged(err error) error {
 	c := new(run.CorruptError)
 	switch {
-	case err == nil, run.Innocent(err), errors.Is(err, state.ErrNewer), errors.Is(err, ErrDamaged), errors.Is(err, ErrUnreadable):
+	case err == nil, run.Innocent(err), errors.Is(err, ErrNewer), errors.Is(err, ErrDamaged), errors.Is(err, ErrUnreadable):
 		return err
 	case errors.As(err, &c) && errors.Is(c.Reason, run.ErrUnreadable):
 		return fmt.Errorf("%w: %s: %w", ErrUnreadable, c.File, c.Reason)

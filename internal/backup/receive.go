@@ -79,11 +79,13 @@ func Receive(ctx context.Context, fsys vfs.FS, path string, from Source, tell fu
 
 // present refuses a directory that lacks a file, or a part of one, that an earlier point needs: a new point
 // would rest on it, too. What is in the files only Verify reads. It refuses as well where the disk does not give back
-// a point: which files that needs is not known now, and they are not to be written to.
+// a point, or a newer program has written it: which files that needs is not known, and they are not to be written to.
 func (d *Dir) present() error {
 	for _, err := range d.damage {
 		if errors.Is(err, ErrUnreadable) {
 			return fmt.Errorf("%w; try again, and if it stays so make a new backup in another directory", err)
+		} else if errors.Is(err, ErrNewer) {
+			return fmt.Errorf("%w; use that program, or make a new backup in another directory", err)
 		}
 	}
 	for number, info := range d.named() {

@@ -11,8 +11,8 @@ import (
 
 // Verify reads all bytes of all points, and checks them: each run record by record, its checksum and its
 // chain hash, that the runs of a point follow one another, and that together they lead to the hash of the
-// state that the cluster has said. It calls bad for what is not in order (ErrDamaged), and for what the disk does not
-// give back (ErrUnreadable), and returns an error where it cannot go on.
+// state that the cluster has said. It calls bad for what is not in order (ErrDamaged), for what the disk does not
+// give back (ErrUnreadable), and for points that this program cannot read (ErrNewer), and returns an error where it cannot go on.
 func (d *Dir) Verify(ctx context.Context, tell func(Progress), bad func(error)) error {
 	for _, err := range d.damage {
 		bad(err)

@@ -10,6 +10,7 @@ import (
 	"math/rand/v2"
 	"path/filepath"
 	"reflect"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -20,6 +21,7 @@ import (
 
 	"balsa.example/internal/check/crashfs"
 	"balsa.example/kv"
+	"balsa.example/kv/run"
 	"balsa.example/raft"
 	"balsa.example/state"
 	"balsa.example/state/logtime"
@@ -719,6 +721,43 @@ func TestADamagedPointIsMadeAnew(t *testing.T) {
 		if damage, points := verify(t, disk), open(t, disk).Points(); damage != nil || len(points) != 1 {
 			t.Errorf("damaged at %d: %d points, %v", at, len(points), damage)
 		}
+	}
+}
+
+// TestAFileThatOnlyADamagedPointNeedsMayBeMissing: that point is of no use, and nothing new rests on it.
+func TestAFileThatOnlyADamagedPointNeedsMayBeMissing(t *testing.T) {
+	w, disk := newWorld(t), crashfs.NewCrashableMem()
+	w.write(200)
+	w.checkpoint()
+	first := receive(t, disk, w.source())
+	w.compact(20)
+	w.write(100)
+	w.checkpoint()
+	second := receive(t, disk, w.source())
+	for _, info := range first.runs {
+		if !slices.ContainsFunc(second.runs, func(other run.Info) bool { return other.File == info.File }) {
+			if err := open(t, disk).Files().Remove(info.File); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	w.write(100)
+	w.checkpoint()
+	if _, _, err := Receive(t.Context(), disk, "backup", w.source(), nil); !errors.Is(err, ErrDamaged) || !strings.Contains(err.Error(), "is missing") {
+		t.Fatalf("of a point that is whole: %v", err)
+	}
+	path := filepath.Join("backup", first.name)
+	b, err := vfs.ReadFile(disk, path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	b[len(b)-1]++
+	if err := vfs.WriteFile(disk, path, b); err != nil {
+		t.Fatal(err)
+	}
+	third := receive(t, disk, w.source())
+	if d, bad := open(t, disk), verify(t, disk); len(d.Points()) != 2 || len(bad) != 1 || !reflect.DeepEqual(restore(t, d, third.Revision), w.at[third.Revision]) {
+		t.Errorf("%d points, damage: %v", len(d.Points()), bad)
 	}
 }
 

@@ -1,6 +1,7 @@
 package backup
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -78,8 +79,9 @@ func Receive(ctx context.Context, fsys vfs.FS, path string, from Source, tell fu
 }
 
 // present refuses a directory that lacks a file, or a part of one, that an earlier point needs: a new point
-// would rest on it, too. What is in the files only Verify reads. It refuses as well where the disk does not give back
-// a point, or a newer program has written it: which files that needs is not known, and they are not to be written to.
+// would rest on it, too. If that point is damaged itself, it is left out instead. What is in the files only Verify reads.
+// It refuses as well where the disk does not give back a point, or a newer program has written it: which files that needs
+// is not known, and they are not to be written to.
 func (d *Dir) present() error {
 	for _, err := range d.damage {
 		if errors.Is(err, ErrUnreadable) {
@@ -88,15 +90,41 @@ func (d *Dir) present() error {
 			return fmt.Errorf("%w; use that program, or make a new backup in another directory", err)
 		}
 	}
-	for number, info := range d.named() {
-		path := d.Files().Path(number)
-		switch stat, err := d.fs.Stat(path); {
-		case errors.Is(err, fs.ErrNotExist):
-			return fmt.Errorf("%w: %s is missing; make a new backup in another directory", ErrDamaged, path)
-		case err != nil:
+	sizes := map[uint32]int64{} // of the files that are there
+	for number := range d.named() {
+		stat, err := d.fs.Stat(d.Files().Path(number))
+		if err == nil {
+			sizes[number] = stat.Size()
+		} else if !errors.Is(err, fs.ErrNotExist) {
 			return err
-		case stat.Size() < info.Bytes:
-			return fmt.Errorf("%w: %s has %d bytes, and had %d; make a new backup in another directory", ErrDamaged, path, stat.Size(), info.Bytes)
+		}
+	}
+	for _, p := range d.Points() {
+		lack := d.lack(p, sizes)
+		if lack == nil {
+			continue
+		}
+		_, _, err := d.read(p.name) // more than readRuns has: its end may be damaged
+		if !errors.Is(err, ErrDamaged) {
+			return cmp.Or(err, lack)
+		}
+		d.damage = append(d.damage, err)
+		d.points = slices.DeleteFunc(d.points, func(q *Point) bool { return q == p })
+	}
+	d.sort()
+	return nil
+}
+
+// lack is the error of a point that needs a file, or a part of one, that is not there.
+func (d *Dir) lack(p *Point, sizes map[uint32]int64) error {
+	for i := range p.runs {
+		info := &p.runs[i]
+		path := d.Files().Path(info.File)
+		switch size, ok := sizes[info.File]; {
+		case !ok:
+			return fmt.Errorf("%w: %s is missing; make a new backup in another directory", ErrDamaged, path)
+		case size < info.Bytes:
+			return fmt.Errorf("%w: %s has %d bytes, and had %d; make a new backup in another directory", ErrDamaged, path, size, info.Bytes)
 		}
 	}
 	return nil

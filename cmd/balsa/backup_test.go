@@ -281,6 +281,7 @@ func TestRecoverFromTheCommandLine(t *testing.T) {
 	if _, err := os.Stat(fresh); err == nil {
 		t.Error("recover has made a directory without --yes")
 	}
+	withoutLock(t, old, fresh)
 	interruptedRecover(t, old, fresh)
 	if code, out, errs := balsa(t, "", "recover", old, "--data-dir", fresh, "--yes"); code != exitOK || !strings.Contains(out, "recovered new_revision=1000000021 ") {
 		t.Fatalf("recover: %d %s %s", code, out, errs)
@@ -313,6 +314,23 @@ func TestRecoverFromTheCommandLine(t *testing.T) {
 	code, out, _ := balsa(t, "", "check", old, "-o", "json")
 	if err := json.Unmarshal([]byte(out), &report); err != nil || code != exitDamaged || len(report.Problems) == 0 || report.Problems[0].File != names[0] {
 		t.Errorf("check of damage: %d %s", code, out)
+	}
+}
+
+// withoutLock fails the test unless a directory is read whose lock cannot be held, with a warning.
+func withoutLock(t *testing.T, old, fresh string) {
+	t.Helper()
+	lock := filepath.Join(old, "LOCK")
+	if err := errors.Join(os.Remove(lock), os.Mkdir(lock, 0o700)); err != nil {
+		t.Fatal(err)
+	}
+	for _, args := range [][]string{{"check", old}, {"recover", old, "--data-dir", fresh}} {
+		if code, out, errs := balsa(t, "", args...); code != exitOK || !strings.Contains(errs, "is read without its lock") {
+			t.Errorf("%s: %d %s %s", args[0], code, out, errs)
+		}
+	}
+	if err := os.Remove(lock); err != nil {
+		t.Fatal(err)
 	}
 }
 

@@ -27,7 +27,7 @@ func (p *program) check() *cobra.Command {
 		Long: `Read every byte of a data directory, and check it: who it belongs to, each record of the
 log and of the history, and that all together has the hash that the server had written
 down. Nothing is changed. A directory on which a server runs is refused, and so is a server
-that is started on it meanwhile.
+that is started on it meanwhile: its LOCK is held. Do not start one on a copy without LOCK.
 
 What is not in order goes to the standard output: which file, where in it, what is wrong,
 and what to do. What a crash leaves is in order. It takes the memory that a server takes for
@@ -52,6 +52,7 @@ the index of its keys.
 		case err != nil:
 			return err
 		}
+		p.noteUnlocked(args[0], r.Unlocked)
 		j := jsonOfReport(r)
 		if out.isJSON() {
 			err = writeJSON(p.stdout, j)
@@ -64,6 +65,13 @@ the index of its keys.
 		return err
 	}
 	return c
+}
+
+// noteUnlocked warns of a directory that is read without its lock.
+func (p *program) noteUnlocked(dir string, err error) {
+	if err != nil {
+		p.note("balsa: warning: %s is read without its lock (%s): no server may have been started on it meanwhile", dir, oneLine(err))
+	}
 }
 
 // reportJSON is what a data directory holds, in the format of -o json.
@@ -146,7 +154,7 @@ What speaks against a directory goes to the standard error: that its state diffe
 that of a majority, say.
 The whole end of its log is used, also what no majority may have had. The directory is only
 read, and stays as it is. One on which a server runs is refused, and so is a server that is
-started on it meanwhile.
+started on it meanwhile: its LOCK is held. Do not start one on a copy without LOCK.
 
 The new cluster has another identity: no server of the old one gets into it, and a client
 of the old one has to be started anew. Start it with "balsa serve --data-dir NEW" as a
@@ -220,6 +228,7 @@ func (p *program) recoverFrom(ctx context.Context, old, dataDir string, yes, kee
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, s.Close()) }()
+	p.noteUnlocked(old, s.Unlocked)
 	j = &survivorJSON{
 		Name: s.Name, Cluster: fmt.Sprintf("%016x", s.Cluster), Term: uint64(s.Term), Index: uint64(s.Index), Replayed: s.Replayed, Revision: s.Revision, Doubts: s.Doubts,
 	}

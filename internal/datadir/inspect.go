@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"io/fs"
 	"path/filepath"
-	"slices"
 	"sync"
 	"syscall"
 
@@ -60,38 +59,25 @@ func Diverged(fsys vfs.FS, path string) (why string, err error) {
 	return string(b), err
 }
 
-// Hold keeps servers from starting on a directory while it is read: what one writes meanwhile would look like damage. A LOCK
-// that is missing, as in a copy, is made, and release removes it. Nothing is held of a directory that has no file of a
-// member, nor where nothing may be written: there no server starts, either. The error is ErrInUse where another process
-// has the lock.
-func Hold(fsys vfs.FS, path string) (release func(), err error) {
+// Hold keeps servers from starting on a directory while it is read: what one writes meanwhile would look like damage. It
+// makes no file: a directory without LOCK has no server, as a copy that leaves it out, and nothing is held of it. unheld tells
+// why a LOCK that is there cannot be held, on a full or a failing disk, say: what is there may be read all the same. The error
+// is ErrInUse where another process has the lock, or that this process has no descriptors.
+func Hold(fsys vfs.FS, path string) (release func(), unheld, err error) {
 	name := filepath.Join(path, LockName)
-	_, missing := fsys.Stat(name)
-	if missing != nil {
-		names, err := fsys.List(path)
-		if err != nil && !errors.Is(err, fs.ErrNotExist) {
-			return nil, err
-		}
-		isMember := func(name string) bool { return name == memberFileName || name == walName || name == stateName }
-		if !slices.ContainsFunc(names, isMember) {
-			return func() {}, nil
-		}
+	if _, err := fsys.Stat(name); errors.Is(err, fs.ErrNotExist) {
+		return func() {}, nil, nil
 	}
 	lock, err := fsys.Lock(name)
 	switch {
 	case errors.Is(err, vfs.ErrLocked):
-		return nil, fmt.Errorf("%w: %s", ErrInUse, path)
-	case errors.Is(err, fs.ErrPermission), errors.Is(err, syscall.EROFS), errors.Is(err, errors.ErrUnsupported):
-		return func() {}, nil
+		return nil, nil, fmt.Errorf("%w: %s", ErrInUse, path)
+	case errors.Is(err, syscall.EMFILE), errors.Is(err, syscall.ENFILE):
+		return nil, nil, fmt.Errorf("lock %s: %w", path, err)
 	case err != nil:
-		return nil, fmt.Errorf("lock %s: %w", path, err)
+		return func() {}, err, nil
 	}
-	return sync.OnceFunc(func() { // after it the file is another's
-		if missing != nil {
-			_ = fsys.Remove(name) // while it is held. One that stays is in nobody's way
-		}
-		_ = lock.Close()
-	}), nil
+	return sync.OnceFunc(func() { _ = lock.Close() }), nil, nil // after it the file is another's
 }
 
 // Reserve locks a directory that is no member's yet, for a command that writes to it what a member is to begin with: no

@@ -31,18 +31,20 @@ type Report struct {
 	// Witness tells that the log begins behind entries that no state has: only a witness's does.
 	Witness  bool
 	Problems []Problem
+	// Unlocked is why no server was kept from starting meanwhile; nil: none could, or the directory has no LOCK.
+	Unlocked error
 }
 
 // ErrInUse: a server runs on the directory, or a function of this package reads it.
 var ErrInUse = errors.New("a server runs on the directory, or a command reads it: stop it first")
 
 // hold is datadir.Hold.
-func hold(fsys vfs.FS, dir string) (release func(), err error) {
-	release, err = datadir.Hold(fsys, dir)
+func hold(fsys vfs.FS, dir string) (release func(), unheld, err error) {
+	release, unheld, err = datadir.Hold(fsys, dir)
 	if errors.Is(err, datadir.ErrInUse) {
-		return nil, fmt.Errorf("%s: %w", dir, ErrInUse)
+		return nil, nil, fmt.Errorf("%s: %w", dir, ErrInUse)
 	}
-	return release, err
+	return release, unheld, err
 }
 
 // ErrWitness: a witness has dropped what it had of the data.
@@ -59,15 +61,15 @@ var ErrNothing = errors.New("it holds nothing of a server")
 //   - that the log leads on from the state, without a gap.
 //
 // A directory is valid if a server can be started from it, or can begin a cluster with it. That includes everything that a
-// crash leaves, at any moment. No server starts on it meanwhile. pace is called with the number of bytes that were read
+// crash leaves, at any moment. No server starts on it meanwhile, if it has a LOCK. pace is called with the number of bytes that were read
 // of the history.
 func Check(ctx context.Context, fsys vfs.FS, dir string, pace func(int)) (*Report, error) {
-	release, err := hold(fsys, dir)
+	release, unheld, err := hold(fsys, dir)
 	if err != nil {
 		return nil, err
 	}
 	defer release()
-	c := &checker{fs: fsys, dir: dir}
+	c := &checker{fs: fsys, dir: dir, r: Report{Unlocked: unheld}}
 	if err := c.members(); err != nil {
 		return nil, err
 	}

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"math/rand/v2"
 	"path/filepath"
 	"reflect"
@@ -98,68 +99,92 @@ func (m *member) checkpoint() {
 	}
 }
 
+// readers read a directory, which is in order, and return why it was not locked.
+var readers = map[string]func(fs vfs.FS) (unlocked, err error){
+	"check": func(fs vfs.FS) (unlocked, err error) {
+		r, err := Check(context.Background(), fs, "data", nil)
+		if err != nil {
+			return nil, err
+		}
+		if len(r.Problems) > 0 {
+			err = fmt.Errorf("%+v", r.Problems)
+		}
+		return r.Unlocked, err
+	},
+	"recover": func(fs vfs.FS) (unlocked, err error) {
+		s, err := Survey(context.Background(), fs, "data", "new/scratch")
+		if err != nil {
+			return nil, err
+		}
+		return s.Unlocked, s.Close()
+	},
+}
+
 // TestNoServerStartsOnADirectoryThatIsRead: what it writes meanwhile would be taken for damage, or for what a new cluster
 // begins with.
 func TestNoServerStartsOnADirectoryThatIsRead(t *testing.T) {
-	for _, copied := range []bool{false, true} { // a copy may have no LOCK
-		for name, read := range map[string]func(fs vfs.FS) error{
-			"check": func(fs vfs.FS) error {
-				r, err := Check(context.Background(), fs, "data", nil)
-				if err == nil && len(r.Problems) > 0 {
-					err = fmt.Errorf("%+v", r.Problems)
-				}
-				return err
-			},
-			"recover": func(fs vfs.FS) error {
-				s, err := Survey(context.Background(), fs, "data", "new/scratch")
-				if err == nil {
-					err = errors.Join(err, s.Close())
-				}
-				return err
-			},
-		} {
-			mem := crashfs.NewMem()
-			m := newMember(t, mem)
-			m.write(60, 60)
-			m.checkpoint()
-			m.close()
-			if copied {
-				if err := mem.Remove("data/LOCK"); err != nil {
-					t.Fatal(err)
+	for name, read := range readers {
+		mem := crashfs.NewMem()
+		m := newMember(t, mem)
+		m.write(60, 60)
+		m.checkpoint()
+		m.close()
+		before, starts := content(t, mem, "data", "data/wal", "data/state"), 0
+		start := func() error {
+			d, err := datadir.Open(datadir.Config{
+				Path: "data", Owner: datadir.Owner{ID: 1, Members: []raft.NodeID{1}, NameOf: raft.NodeID.String},
+				Log: wal.Options{FS: mem, NoSnapshots: true, SegmentSize: 16 << 10, Inline: true},
+			})
+			if err == nil {
+				err = d.Close()
+			}
+			return err
+		}
+		watched := crashfs.Inject(mem, errorfs.InjectorFunc(func(op errorfs.Op) error {
+			if op.Kind == errorfs.OpOpen && strings.Contains(op.Path, "run-") {
+				starts++
+				if err := start(); !errors.Is(err, datadir.ErrInUse) {
+					t.Errorf("%s: a server starts meanwhile: %v", name, err)
 				}
 			}
-			before, starts := content(t, mem, "data", "data/wal", "data/state"), 0
-			start := func() error {
-				d, err := datadir.Open(datadir.Config{
-					Path: "data", Owner: datadir.Owner{ID: 1, Members: []raft.NodeID{1}, NameOf: raft.NodeID.String},
-					Log: wal.Options{FS: mem, NoSnapshots: true, SegmentSize: 16 << 10, Inline: true},
-				})
-				if err == nil {
-					err = d.Close()
-				}
-				return err
-			}
-			watched := crashfs.Inject(mem, errorfs.InjectorFunc(func(op errorfs.Op) error {
-				if op.Kind == errorfs.OpOpen && strings.Contains(op.Path, "run-") {
-					starts++
-					if err := start(); !errors.Is(err, datadir.ErrInUse) {
-						t.Errorf("%s: a server starts meanwhile: %v", name, err)
-					}
-				}
-				return nil
-			}))
-			if err := read(watched); err != nil || starts == 0 {
-				t.Errorf("%s: %v, with %d starts meanwhile", name, err, starts)
-			}
-			if after := content(t, mem, "data", "data/wal", "data/state"); !reflect.DeepEqual(after, before) {
-				t.Errorf("%s: the directory has changed", name)
-			}
-			if err := start(); err != nil {
-				t.Errorf("%s: later: %v", name, err)
+			return nil
+		}))
+		if unlocked, err := read(watched); err != nil || unlocked != nil || starts == 0 {
+			t.Errorf("%s: %v, with %d starts meanwhile", name, err, starts)
+		}
+		if after := content(t, mem, "data", "data/wal", "data/state"); !reflect.DeepEqual(after, before) {
+			t.Errorf("%s: the directory has changed", name)
+		}
+		if err := start(); err != nil {
+			t.Errorf("%s: later: %v", name, err)
+		}
+	}
+}
+
+// TestADirectoryThatCannotBeLockedIsRead: its disk may be full, or fail, and have all that is left.
+func TestADirectoryThatCannotBeLockedIsRead(t *testing.T) {
+	mem := crashfs.NewMem()
+	m := newMember(t, mem)
+	m.write(60, 60)
+	m.checkpoint()
+	m.close()
+	for name, read := range readers {
+		for failure, ends := range map[error]bool{syscall.ENOSPC: false, syscall.EIO: false, syscall.ENOLCK: false, syscall.EMFILE: true} {
+			unlocked, err := read(lockless{mem, failure})
+			if ends && !errors.Is(err, failure) || !ends && (err != nil || !errors.Is(unlocked, failure)) {
+				t.Errorf("%s, %v: %v, without a lock: %v", name, failure, err, unlocked)
 			}
 		}
 	}
 }
+
+// lockless is a file system on which no lock can be had.
+type lockless struct {
+	vfs.FS
+	err error
+}
+
+func (l lockless) Lock(string) (io.Closer, error) { return nil, l.err }
 
 // TestADirectoryIsValidAfterEachCrash: whatever a loss of power leaves, at any moment.
 func TestADirectoryIsValidAfterEachCrash(t *testing.T) {

@@ -33,6 +33,8 @@ type Survivor struct {
 	Stamped time.Time
 	// Doubts say why another member's directory, or a backup, may be the better one.
 	Doubts []string
+	// Unlocked is as that of a Report.
+	Unlocked error
 
 	state   *state.Machine
 	overlay *overlay
@@ -41,10 +43,10 @@ type Survivor struct {
 }
 
 // Survey reads a member's directory, on which no server runs, and executes the whole tail of its log in memory, as
-// far as it goes: also what nobody knows to be committed. The directory stays as it is, and no server starts on it. What
+// far as it goes: also what nobody knows to be committed. The directory stays as it is, and no server starts on it, if it has a LOCK. What
 // has to be written meanwhile goes to scratch, a new directory. Close ends the use of both.
 func Survey(ctx context.Context, fsys vfs.FS, dir, scratch string) (s *Survivor, err error) {
-	release, err := hold(fsys, dir)
+	release, unheld, err := hold(fsys, dir)
 	if err != nil {
 		return nil, err
 	}
@@ -57,7 +59,7 @@ func Survey(ctx context.Context, fsys vfs.FS, dir, scratch string) (s *Survivor,
 	if err != nil {
 		return nil, err
 	}
-	s = &Survivor{Cluster: log.Identity.ClusterID, dir: filepath.Join(dir, "state"), release: release}
+	s = &Survivor{Cluster: log.Identity.ClusterID, dir: filepath.Join(dir, "state"), release: release, Unlocked: unheld}
 	if err := s.know(fsys, dir, log); err != nil {
 		return nil, err
 	}

@@ -339,8 +339,8 @@ func TestAStreamOfWhichAFileVanished(t *testing.T) {
 	}
 }
 
-// The loop of a replica asks with each tick whether the state is damaged, and may be asked for figures. It must not wait
-// for a disk that hangs, whatever that is doing.
+// The loop of a replica asks with each tick whether the state is damaged, and may be asked for figures; others ask whether a
+// checkpoint is wanted. None of them must wait for a disk that hangs, whatever that is doing.
 func TestDamageIsToldWhileTheDiskHangs(t *testing.T) {
 	s := newScrubbed(t)
 	s.ruined.removals = make(chan struct{})
@@ -349,11 +349,11 @@ func TestDamageIsToldWhileTheDiskHangs(t *testing.T) {
 	}()
 	<-s.ruined.removals
 	told := make(chan bool)
-	go func() { told <- s.m.Damaged() || s.m.Figures().Damaged > 0 }()
+	go func() { told <- s.m.Damaged() || s.m.Figures().Damaged > 0 || s.m.CheckpointWanted() }()
 	select {
 	case damaged := <-told:
 		if damaged {
-			t.Error("it is damaged")
+			t.Error("it is damaged, or a checkpoint is wanted")
 		}
 	case <-time.After(10 * time.Second):
 		t.Error("it waits for the disk")

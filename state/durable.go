@@ -101,7 +101,7 @@ func (m *Machine) Open() (position raft.SnapshotMeta, written int64, err error) 
 		mf = &manifest{}
 	} else {
 		f.current = mf
-		f.small.Store(mf.small.number)
+		f.newest.Store(mf)
 		if err := f.adopted(); err != nil {
 			return position, 0, err
 		}

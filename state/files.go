@@ -41,8 +41,8 @@ type files struct {
 	work chan struct{}
 	// waiting counts who waits for work, so that whoever has it hurries.
 	waiting atomic.Int32
-	// breakOff ends the repair of a run, which has work; nil: there is none. fetchedBytes counts what other members have sent.
-	breakOff     atomic.Pointer[context.CancelCauseFunc]
+	// repairs is the repair of a run, which has work; nil: there is none. fetchedBytes counts what other members have sent.
+	repairs      atomic.Pointer[repairing]
 	fetchedBytes atomic.Int64
 	// received is a state of another member that is durable and not installed yet.
 	received *manifest
@@ -52,9 +52,9 @@ type files struct {
 	// untidy is why the last tidy has left a file. Whoever has work reads and writes it.
 	untidy error
 
-	// small is the number of the small file of current, 0 if there is none. It is known without mu, which is held
-	// while files are removed: a disk that hangs then must not let a tick wait (see Damaged).
-	small atomic.Uint32
+	// newest is current, nil if there is none. It is known without mu, which is held while files are removed: a disk that
+	// hangs then must let neither a tick wait (see Damaged), nor who asks for a checkpoint.
+	newest atomic.Pointer[manifest]
 
 	mu sync.Mutex
 	// current is the newest durable manifest, and replaced is closed when there is another one.
@@ -98,29 +98,39 @@ func (f *files) begin(ctx context.Context) error {
 			return ctx.Err()
 		case <-late.C:
 			before := fetched
-			if fetched = f.fetchedBytes.Load(); fetched == before || time.Since(began) >= maxRepairWait {
-				f.breakRepair()
-			}
+			fetched = f.fetchedBytes.Load()
+			f.repairs.Load().waitedFor(began, fetched > before)
 		}
 	}
 }
 
 func (f *files) end() { <-f.work }
 
-func (f *files) breakRepair() {
-	if breakOff := f.breakOff.Load(); breakOff != nil {
-		(*breakOff)(errGaveWay)
-	}
+// repairing is a repair that goes on.
+type repairing struct {
+	began    time.Time
+	breakOff context.CancelCauseFunc
 }
 
 // repairing returns the context of a repair. Whoever has work calls it, and ended before end.
 func (f *files) repairing(ctx context.Context) (repair context.Context, ended func()) {
 	repair, breakOff := context.WithCancelCause(ctx)
-	f.breakOff.Store(&breakOff)
-	f.fetchedBytes.Add(1) // whoever waits already gives it as long as others
+	f.repairs.Store(&repairing{time.Now(), breakOff})
 	return repair, func() {
-		f.breakOff.Store(nil)
+		f.repairs.Store(nil)
 		breakOff(nil)
+	}
+}
+
+// waitedFor breaks a repair off that somebody has waited for since a time. What came before it does not count: to find the
+// damage takes a while, too.
+func (r *repairing) waitedFor(since time.Time, getsOn bool) {
+	if r == nil {
+		return
+	}
+	waited := min(time.Since(since), time.Since(r.began))
+	if waited >= maxRepairWait || waited >= repairPatience && !getsOn {
+		r.breakOff(errGaveWay)
 	}
 }
 
@@ -208,7 +218,7 @@ func (f *files) publish(m *manifest) error {
 	}
 	f.mu.Lock()
 	f.current = m
-	f.small.Store(m.small.number)
+	f.newest.Store(m)
 	close(f.replaced)
 	f.replaced = make(chan struct{})
 	f.mu.Unlock()
@@ -220,21 +230,25 @@ func (f *files) publish(m *manifest) error {
 func (m *Machine) Durable() (index raft.Index, replaced <-chan struct{}) {
 	m.files.mu.Lock()
 	defer m.files.mu.Unlock()
-	if m.files.current != nil {
-		index = m.files.current.position.Index
-	}
-	return index, m.files.replaced
+	return m.files.lastIndex(), m.files.replaced
 }
 
 // lastRevision is that of the newest durable state, 0 if there is none.
 func (f *files) lastRevision() uint64 {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	if f.current == nil {
+	newest := f.newest.Load()
+	if newest == nil {
 		return 0
 	}
 	// A store that is empty, or was restored, has no records of its revision.
-	return max(f.current.compacted, f.current.lastRevision(), 1)
+	return max(newest.compacted, newest.lastRevision(), 1)
+}
+
+// lastIndex is the index of the newest durable state, 0 if there is none.
+func (f *files) lastIndex() raft.Index {
+	if newest := f.newest.Load(); newest != nil {
+		return newest.position.Index
+	}
+	return 0
 }
 
 // read returns the newest manifest, nil if there is none.

@@ -88,9 +88,8 @@ func (m *Machine) purge(p *present) (more, ok bool) {
 // or whether much of the history is in memory alone.
 func (m *Machine) CheckpointWanted() bool {
 	p := m.present.Load()
-	index, _ := m.Durable()
 	return m.smallDamaged() || p.keys.Compacted() != p.keys.DurablyCompacted() || m.compared.Load() > m.files.lastRevision() || m.muchUnwritten(p) ||
-		raft.Index(m.awaited.Load()) > index
+		raft.Index(m.awaited.Load()) > m.files.lastIndex()
 }
 
 // muchUnwritten tells whether more of the history is in memory alone than there should be. On a disk that is nearly

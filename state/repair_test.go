@@ -193,11 +193,11 @@ func TestARepairThatGetsOnIsWaitedFor(t *testing.T) {
 type slowOpen struct{ vfs.FS }
 
 func (s slowOpen) Open(name string) (vfs.File, error) {
-	time.Sleep(3 * repairPatience / 2)
+	time.Sleep(maxRepairWait + time.Second)
 	return s.FS.Open(name)
 }
 
-const repairPatience = time.Second // that of package state
+const maxRepairWait = 10 * time.Second // that of package state
 
 // It takes longer to find the damage than a repair is waited for. The repair is made all the same.
 func TestARepairIsNotBrokenOffBeforeItBegins(t *testing.T) {

@@ -101,7 +101,8 @@ func (m *Machine) smallDamaged() bool {
 
 // isSmallDamaged is smallDamaged. Caller holds scrubs.mu.
 func (m *Machine) isSmallDamaged() bool {
-	return m.scrubs.small != 0 && m.scrubs.small == m.files.small.Load()
+	newest := m.files.newest.Load()
+	return newest != nil && m.scrubs.small != 0 && m.scrubs.small == newest.small.number
 }
 
 func (s *scrubs) want() {

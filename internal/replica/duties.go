@@ -11,7 +11,8 @@ import (
 )
 
 // duties is the goroutine that asks for what is due: a checkpoint of this member; and, of a leader, a compaction of what need
-// not be kept, the quota, and the newest version of commands. It waits for nothing that takes long: see upkeep.
+// not be kept, the quota, and the newest version of commands. It does
+// not wait for what is written, removed or fetched, as upkeep does.
 type duties struct {
 	replica *Replica
 	keep    state.Retention

@@ -44,7 +44,7 @@ var damaged = []mutant{
 	{name: "received-over-what-a-checkpoint-has-written", edit: edit{"state/receive.go",
 		"ok && !m.hasWrittenBehind(own) {", "ok && (true || !m.hasWrittenBehind(own)) {"}, tests: [2]string{"./state", "^TestWhatACheckpoint"}},
 	{name: "state-that-is-behind-stays-behind", edit: edit{"state/maintain.go",
-		"		raft.Index(m.awaited.Load()) > index\n", "		raft.Index(m.awaited.Load()) < 0*index\n"}, tests: [2]string{"./state", "^TestOpenTakesNoStateThatIsBehind"}},
+		"		raft.Index(m.awaited.Load()) > m.files.lastIndex()\n", "		raft.Index(m.awaited.Load()) < 0*m.files.lastIndex()\n"}, tests: [2]string{"./state", "^TestOpenTakesNoStateThatIsBehind"}},
 	{name: "index-that-is-asked-for-is-never-forgotten", edit: edit{"state/durable.go",
 		"	m.awaited.Store(0)\n", ""}, tests: [2]string{"./state", "^TestAnIndexThatIsAskedFor"}},
 	{name: "failed-sync-of-upkeep-is-no-end", edit: edit{"internal/replica/upkeep.go",

@@ -24,8 +24,10 @@ type indexRoom struct {
 const indexInterval = time.Second
 
 // mostPlaces is which share of the places in the index may be in use. Where there is none left the process ends, and so do
-// those of all other members, and again at each start. They have the same keys, but up to a quarter of the places in use may
-// be of keys that are gone (see package index), at another member more of them than at the leader. Less is for tests.
+// those of all other members, and again at each start. They have the same keys, but where several share a place up to a
+// quarter may be of keys that are gone (see package index): where the leader has five eighths in use, another member has five
+// sixths at most. The last sixth is for a second of puts, and for what was deleted and that member has not purged
+// yet, for a reader or a checkpoint that takes long. Less is for tests.
 var mostPlaces = 5.0 / 8
 
 func (x *indexRoom) run(ctx context.Context) {

@@ -59,11 +59,14 @@ func (k *keys) check(slots []Slot, x *Index) error {
 		p := x.table.at(s).key
 		used[p.chunk()] += recordSize(k.get(p))
 	}
-	var bytes, waste int64
+	var bytes, waste, shared int64
 	for i, c := range k.chunks {
 		size := len(c)
 		bytes += int64(size)
 		waste += int64(k.unused[i])
+		if size == keyChunk && recordSize(k.get(keyPlace(i*keyUnits))) <= keyChunk/4 {
+			shared += keyChunk
+		}
 		if uint32(i) == k.active && i > 0 {
 			size = k.filled
 		}
@@ -71,8 +74,8 @@ func (k *keys) check(slots []Slot, x *Index) error {
 			return fmt.Errorf("chunk %d of keys: %d used, %d unused, of %d", i, used[uint32(i)], k.unused[i], size)
 		}
 	}
-	if bytes != k.bytes || waste != k.waste {
-		return fmt.Errorf("%d bytes of %d, %d unused of %d", k.bytes, bytes, k.waste, waste)
+	if bytes != k.bytes || waste != k.waste || shared != k.shared {
+		return fmt.Errorf("%d bytes of %d, %d unused of %d, %d shared of %d", k.bytes, bytes, k.waste, waste, k.shared, shared)
 	}
 	return nil
 }

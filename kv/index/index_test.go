@@ -181,6 +181,41 @@ func TestPlaces(t *testing.T) {
 	}
 }
 
+// TestLargeKeysHoldUpNoOthers: what small keys leave is used again, however much memory large ones take. So the places in use
+// are about the same at all members that have the same keys.
+func TestLargeKeysHoldUpNoOthers(t *testing.T) {
+	x := index.New()
+	first := x.Places()
+	x.Insert("small", head(2))
+	one := x.Places() - first
+	revision := uint64(2)
+	change := func(key string, h index.Head) {
+		if revision++; h.Deleted {
+			h.Mod = revision
+			x.Replace(x.Find(key), h)
+			return
+		}
+		x.Insert(key, head(revision))
+	}
+	for i := range 100 {
+		change(fmt.Sprint(i)+strings.Repeat("k", 60<<10), index.Head{})
+	}
+	small := func(i int) string { return fmt.Sprintf("%0100d", i) }
+	for i := range 10_000 {
+		change(small(i), index.Head{})
+	}
+	for i := range 10_000 {
+		if i%10 != 0 {
+			change(small(i), index.Head{Deleted: true, Ref: index.Ref{Run: 1}})
+		}
+	}
+	for x.Purge(revision+1, 1000, func(index.Ref) {}) {
+	}
+	if got := (x.Places() - first) / one; got > 100+10 { // 1,000 keys of 104 bytes are 7 chunks
+		t.Errorf("%g chunks, 100 of which have a large key", got)
+	}
+}
+
 // TestFewKeysOfManyTakeLittle: where most keys go, the others do not hold up what those had.
 func TestFewKeysOfManyTakeLittle(t *testing.T) {
 	p := &pair{index.New(), newModel()}

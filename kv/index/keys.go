@@ -33,8 +33,9 @@ type keys struct {
 	active uint32   // the chunk that new keys go to
 	filled int      // the bytes written there
 
-	bytes int64 // of all chunks
-	waste int64 // the sum of unused
+	bytes  int64 // of all chunks
+	shared int64 // of those that keys share
+	waste  int64 // the sum of unused
 
 	moving keyPlace // the next key to be moved, 0 for none
 	looked uint32   // the last chunk that was looked at for keys to be moved
@@ -84,6 +85,7 @@ func put(record []byte, key string) {
 func (k *keys) rotate() {
 	full, rest := k.active, keyChunk-k.filled
 	k.active, k.filled = k.chunk(keyChunk), 0
+	k.shared += keyChunk
 	k.discard(full, rest)
 }
 
@@ -117,6 +119,9 @@ func (k *keys) discard(chunk uint32, bytes int) {
 	if k.moving.chunk() == chunk {
 		k.moving = 0
 	}
+	if bytes < size { // a key that has a chunk of its own goes at once
+		k.shared -= keyChunk
+	}
 	k.bytes -= int64(size)
 	k.waste -= int64(size)
 	k.chunks[chunk], k.unused[chunk] = nil, 0
@@ -124,7 +129,7 @@ func (k *keys) discard(chunk uint32, bytes int) {
 }
 
 // tidy moves keys, about budget in cost at most, out of chunks that have much unused, while
-// more than a quarter of all bytes is. It returns the cost.
+// more than a quarter of the bytes that keys share is. It returns the cost.
 func (x *Index) tidy(budget int) (cost int) {
 	k := &x.table.bytes
 	for ; cost < budget && (k.moving != 0 || k.lookForWaste()); cost += keyCost {
@@ -145,7 +150,7 @@ func (x *Index) tidy(budget int) (cost int) {
 // behind a chunk's last key is less than a quarter, so that no chunk is chosen for that alone.
 func (k *keys) lookForWaste() bool {
 	for range k.chunks {
-		if k.waste*4 <= k.bytes {
+		if (k.waste-int64(k.unused[k.active]))*4 <= k.shared { // else one chunk at least has as much, and not the active one
 			return false
 		}
 		if k.looked++; int(k.looked) == len(k.chunks) {

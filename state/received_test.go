@@ -4,11 +4,13 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"slices"
 	"strings"
 	"syscall"
 	"testing"
+	"testing/iotest"
 
 	"balsa.example/internal/check/crashfs"
 	"balsa.example/kv/run"
@@ -328,6 +330,13 @@ func TestAStreamIsReadAsFarAsItSays(t *testing.T) {
 	for end := range len(b) {
 		if err := follower.ReceiveState(t.Context(), stream.Position, 0, 0, bytes.NewReader(b[:end])); err == nil {
 			t.Errorf("%d bytes of %d are a state", end, len(b))
+		}
+	}
+	broken := fmt.Errorf("the line: %w", io.EOF)
+	for end := range len(b) {
+		line := io.MultiReader(bytes.NewReader(b[:end]), iotest.ErrReader(broken))
+		if err := follower.ReceiveState(t.Context(), stream.Position, 0, 0, line); !errors.Is(err, broken) {
+			t.Errorf("the line breaks after %d bytes of %d: %v", end, len(b), err)
 		}
 	}
 	if err := follower.ReceiveState(t.Context(), stream.Position, 0, 0, bytes.NewReader(b)); err != nil {

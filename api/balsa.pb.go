@@ -166,7 +166,8 @@ const (
 	// LEASE_GRANT makes a lease or a session. call is lease: id (0: the server draws one,
 	// unless the request is of a session), ttl_ms, session.
 	Request_LEASE_GRANT Request_Kind = 8
-	// LEASE_REVOKE ends a lease, and deletes its keys in one revision. call is lease: id.
+	// LEASE_REVOKE ends a lease, and deletes its keys in one revision, or in several where
+	// they have more than 1.9 GiB together. call is lease: id.
 	Request_LEASE_REVOKE Request_Kind = 9
 	// LEASE_KEEP_ALIVE lets a lease have its whole time to live again. call is lease: id.
 	Request_LEASE_KEEP_ALIVE Request_Kind = 10

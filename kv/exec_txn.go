@@ -153,11 +153,13 @@ func (x *executor) rangeKeys(op *RangeOp) *RangeResult {
 // maxDeleteKeysBytes bounds the keys that DeleteKeys removes in one revision, each with deleteOverhead. All of a revision
 // is in one run, which has each key twice, in its record and in the index, and ends before 4 GiB. The bound is part of
 // what commands mean, so that it never changes. It is not lower since programs without it have removed as much in one
-// revision. With more they ended, or could make no checkpoint any more.
+// revision. With more they ended above 4 GiB, and mostly made no checkpoint any more above 2. Keys that hardly exceed the
+// bound, or that begin alike, they could remove in one revision: then they differ from this program. The version of commands
+// does not decide between the two: a log at which such programs end could never be executed then.
 const maxDeleteKeysBytes = 31 << 26
 
 // DeleteKeys removes keys in one revision, as the end of a lease does: those of them that
-// exist. Where they are too many for one revision it takes several. It returns how many they are.
+// exist. Where they have more than maxDeleteKeysBytes it takes several. It returns how many they are.
 func (s *Store) DeleteKeys(keys []string, wall int64) int {
 	s.writer.Lock()
 	defer s.writer.Unlock()

@@ -8,7 +8,7 @@ import (
 )
 
 // expiryBudget bounds how many leases and keys one Tick removes, about 10 ms of work. A lease
-// with more keys goes in one revision all the same.
+// with more keys goes in one Tick all the same.
 const expiryBudget = 1000
 
 // DoOp executes a command. What makes no sense is refused, in the same way on each replica.
@@ -223,7 +223,7 @@ func (p *present) revoke(id int64) Result {
 }
 
 // tick keeps leases alive, and then ends those that are due by the leader's clock. The keys of
-// each go in one revision. Without a stamp, and while an alarm AlarmCorrupt is raised, it ends none.
+// each go together (see kv.Store.DeleteKeys). Without a stamp, and while an alarm AlarmCorrupt is raised, it ends none.
 func (p *present) tick(m *More) Result {
 	p.leases.mu.Lock()
 	var ended []lease.Ended

@@ -130,8 +130,8 @@ func (t *Table) setExpiry(slot uint32, expiry logtime.Time) {
 	t.noteFloating(r)
 }
 
-// Ended is a lease that was taken out of the table. Its keys are to be deleted, all in one
-// revision.
+// Ended is a lease that was taken out of the table. Its keys are to be deleted together:
+// see kv.Store.DeleteKeys.
 type Ended struct {
 	ID      int64
 	Session bool

@@ -35,7 +35,7 @@ func (f *Face) LeaseGrant(ctx context.Context, c *Caller, r *pb.LeaseGrantReques
 	return translate.GrantResponse(f.origin(), command, &result)
 }
 
-// LeaseRevoke ends a lease, and deletes its keys in one revision.
+// LeaseRevoke ends a lease, and deletes its keys, in one revision if they fit into it (see kv.Store.DeleteKeys).
 func (f *Face) LeaseRevoke(ctx context.Context, c *Caller, r *pb.LeaseRevokeRequest) (*pb.LeaseRevokeResponse, error) {
 	command, err := translate.Revoke(r)
 	if err != nil {

@@ -115,7 +115,7 @@ func (l *Lease) Lost() bool {
 	}
 }
 
-// Revoke ends the lease, and deletes its keys in one revision. It is ErrNoLease if it had
+// Revoke ends the lease, and deletes its keys, in one revision up to 1.9 GiB of them. It is ErrNoLease if it had
 // ended; but not if a reply was lost, since then this Revoke may have ended it. If Revoke fails
 // the lease is not kept alive any more.
 func (l *Lease) Revoke(ctx context.Context) error {
@@ -127,7 +127,7 @@ func (l *Lease) Revoke(ctx context.Context) error {
 // Where no server can be reached the lease expires.
 func (l *Lease) Abandon() { l.clerk.keeper.abandon(l) }
 
-// Revoke ends a lease, and deletes its keys in one revision.
+// Revoke ends a lease, and deletes its keys, in one revision up to 1.9 GiB of them.
 func (c *Clerk) Revoke(ctx context.Context, lease int64) error {
 	_, err := c.do(ctx, leaseRequest(api.Request_LEASE_REVOKE, &api.Lease{Id: lease}))
 	return err

@@ -131,7 +131,7 @@ func (p *program) leaseRevoke() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "revoke ID",
 		Short: "End a lease, and delete its keys",
-		Long: `End a lease. All its keys are deleted, in one revision.
+		Long: `End a lease. All its keys are deleted, in one revision up to 1.9 GiB of them.
 ` + connectionHelp + exitHelp(exitOK, exitError, exitUsage, exitNotFound, exitMaybe, exitUnavailable, exitUnreported),
 		Example: `  balsa lease revoke 694d5765fc71500b`,
 		Args:    usageArgs(cobra.ExactArgs(1)),

@@ -157,8 +157,8 @@ func (x *Index) checkOrder() (all []Slot, err error) {
 			if err := walk(child, height-1); err != nil {
 				return err
 			}
-			if live := o.live(child, height-1); live != n.live[i] {
-				return fmt.Errorf("child %d of node %d has %d keys, not %d", i, number, live, n.live[i])
+			if below := o.tally(child, height-1); below != n.below[i] {
+				return fmt.Errorf("child %d of node %d has the keys %+v, not %+v", i, number, below, n.below[i])
 			}
 			if o.node(child, height-1).slots[0] != n.slots[i] {
 				return fmt.Errorf("child %d of node %d has another first key", i, number)

@@ -124,7 +124,7 @@ func (o *order) buildAbove(level []uint32) (above []uint32) {
 		number := o.inner.take()
 		n := o.inner.at(number)
 		for i, child := range children {
-			n.children[i], n.live[i] = child, o.live(child, o.height)
+			n.children[i], n.below[i] = child, o.tally(child, o.height)
 			n.slots[i] = o.node(child, o.height).slots[0]
 		}
 		n.count = uint16(len(children))

@@ -315,6 +315,9 @@ func (p *pair) span(t fataler, from, to string) {
 	if n := p.Count(from, to); n != live {
 		t.Fatalf("from %q to %q are %d keys, want %d", from, to, n, live)
 	}
+	if n, deleted := p.Tally(from, to); n != live || deleted != len(want)-live {
+		t.Fatalf("from %q to %q are %d keys and %d deleted ones, want %d and %d", from, to, n, deleted, live, len(want)-live)
+	}
 }
 
 // ranges compares ranges from and below a key, which end after a few.

@@ -22,7 +22,15 @@ type leaf struct {
 type inner struct {
 	list
 	children [fanout]uint32
-	live     [fanout]uint32 // how many keys below each child are not deleted
+	below    [fanout]tally // what is below each child
+}
+
+// tally is how many keys there are, and how many of them are not deleted.
+type tally struct{ keys, live uint32 }
+
+func (t *tally) add(more tally) {
+	t.keys += more.keys
+	t.live += more.live
 }
 
 func (l *leaf) link() *uint32  { return &l.after }
@@ -36,17 +44,25 @@ func (o *order) node(number uint32, height int) *list {
 	return &o.inner.at(number).list
 }
 
-// live returns how many keys below a node are not deleted.
-func (o *order) live(number uint32, height int) (live uint32) {
+// tally counts the keys below a node.
+func (o *order) tally(number uint32, height int) (all tally) {
+	if number == 0 {
+		return tally{}
+	}
 	if height == 0 {
 		l := o.leaves.at(number)
-		return uint32(int(l.count) - bits.OnesCount64(l.deleted))
+		return l.tally(int(l.count))
 	}
 	n := o.inner.at(number)
-	for _, below := range n.live[:n.count] {
-		live += below
+	for _, below := range n.below[:n.count] {
+		all.add(below)
 	}
-	return live
+	return all
+}
+
+// tally counts the keys before a place.
+func (l *leaf) tally(place int) tally {
+	return tally{uint32(place), uint32(place - bits.OnesCount64(l.deleted&(1<<place-1)))}
 }
 
 // setDeleted notes that a key was deleted, or that it is there again.
@@ -56,9 +72,9 @@ func (o *order) setDeleted(key string, deleted bool) {
 		n := o.inner.at(number)
 		place := n.child(o.table, key)
 		if deleted {
-			n.live[place]--
+			n.below[place].live--
 		} else {
-			n.live[place]++
+			n.below[place].live++
 		}
 		number = n.children[place]
 	}
@@ -67,23 +83,24 @@ func (o *order) setDeleted(key string, deleted bool) {
 	l.deleted ^= 1 << place
 }
 
-// liveBelow returns how many keys below the given one are not deleted.
-func (o *order) liveBelow(key string) (live int) {
+// tallyBelow counts the keys below the given one.
+func (o *order) tallyBelow(key string) (all tally) {
 	number := o.root
 	for h := o.height; h > 0; h-- {
 		n := o.inner.at(number)
 		place := n.child(o.table, key)
-		for _, below := range n.live[:place] {
-			live += int(below)
+		for _, below := range n.below[:place] {
+			all.add(below)
 		}
 		number = n.children[place]
 	}
 	if number == 0 {
-		return 0
+		return tally{}
 	}
 	l := o.leaves.at(number)
 	place, _ := l.search(o.table, key)
-	return live + place - bits.OnesCount64(l.deleted&(1<<place-1))
+	all.add(l.tally(place))
+	return all
 }
 
 // seek returns the leaf that has the first key not below the given one, and its place there.

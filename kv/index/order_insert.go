@@ -16,7 +16,7 @@ func (o *order) grow(right uint32) {
 	n := o.inner.at(root)
 	for i, child := range []uint32{o.root, right} {
 		first := o.node(child, o.height).slots[0]
-		n.children[i], n.live[i] = child, o.live(child, o.height)
+		n.children[i], n.below[i] = child, o.tally(child, o.height)
 		n.insert(o.table, i, first, o.table.key(first))
 	}
 	o.root = root
@@ -37,12 +37,13 @@ func (o *order) insertBelow(number uint32, height int, last bool, s Slot, key st
 		n.put(o.table, place, first, key)
 	}
 	if split == 0 {
+		n.below[place].keys++
 		if !o.table.at(s).deleted() {
-			n.live[place]++
+			n.below[place].live++
 		}
 		return 0
 	}
-	n.live[place] = o.live(n.children[place], height-1)
+	n.below[place] = o.tally(n.children[place], height-1)
 	place++
 	if n.count == fanout {
 		right = o.splitInner(number, last)
@@ -53,8 +54,8 @@ func (o *order) insertBelow(number uint32, height int, last bool, s Slot, key st
 	}
 	first := o.node(split, height-1).slots[0]
 	copy(n.children[place+1:], n.children[place:n.count])
-	copy(n.live[place+1:], n.live[place:n.count])
-	n.children[place], n.live[place] = split, o.live(split, height-1)
+	copy(n.below[place+1:], n.below[place:n.count])
+	n.children[place], n.below[place] = split, o.tally(split, height-1)
 	n.insert(o.table, place, first, o.table.key(first))
 	return right
 }
@@ -102,7 +103,7 @@ func (o *order) splitInner(number uint32, last bool) (right uint32) {
 	n, r := o.inner.at(number), o.inner.at(right)
 	at := splitAt(last)
 	copy(r.children[:], n.children[at:])
-	copy(r.live[:], n.live[at:])
+	copy(r.below[:], n.below[at:])
 	n.moveTail(o.table, at, &r.list)
 	return right
 }

@@ -35,6 +35,7 @@ func (o *order) removeBelow(number uint32, height int, key string) {
 	n := o.inner.at(number)
 	place := n.child(o.table, key)
 	o.removeBelow(n.children[place], height-1, key)
+	n.below[place].keys--
 	child := o.node(n.children[place], height-1)
 	if child.count > 0 && child.slots[0] != n.slots[place] {
 		first := child.slots[0]
@@ -64,9 +65,9 @@ func (o *order) join(n *inner, place, height int) bool {
 	if height > 0 {
 		left, right := o.inner.at(number), o.inner.at(next)
 		copy(left.children[to.count:], right.children[:from.count])
-		copy(left.live[to.count:], right.live[:from.count])
+		copy(left.below[to.count:], right.below[:from.count])
 	}
-	n.live[place] += n.live[place+1]
+	n.below[place].add(n.below[place+1])
 	from.moveTail(o.table, 0, to)
 	if first := to.slots[0]; to.count > 0 && first != n.slots[place] {
 		n.put(o.table, place, first, o.table.key(first))
@@ -79,7 +80,7 @@ func (o *order) join(n *inner, place, height int) bool {
 func (o *order) removeChild(n *inner, place, height int) {
 	number := n.children[place]
 	copy(n.children[place:], n.children[place+1:n.count])
-	copy(n.live[place:], n.live[place+1:n.count])
+	copy(n.below[place:], n.below[place+1:n.count])
 	n.remove(place)
 	if height > 0 {
 		o.inner.release(number)

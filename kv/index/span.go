@@ -36,11 +36,22 @@ func (x *Index) Span(from, to string, yield func(Slot) bool) {
 // Count returns how many of the keys from one on and below another are not deleted, without a
 // look at each of them. All keys are below the empty one.
 func (x *Index) Count(from, to string) int {
-	below := x.keys
+	live, _ := x.Tally(from, to)
+	return live
+}
+
+// Tally is Count, and tells how many keys of the span are deleted, and not purged yet. Span and Ascend yield these, too.
+func (x *Index) Tally(from, to string) (live, deleted int) {
+	below := x.order.tallyBelow(from)
+	end := x.order.tally(x.order.root, x.order.height)
 	if to != "" {
-		below = x.order.liveBelow(to)
+		end = x.order.tallyBelow(to)
 	}
-	return max(0, below-x.order.liveBelow(from))
+	if end.keys < below.keys {
+		return 0, 0
+	}
+	live = int(end.live - below.live)
+	return live, int(end.keys-below.keys) - live
 }
 
 // Descend yields the slots whose keys are below the given one, from the last to the first,

@@ -21,7 +21,8 @@ var (
 	// ErrEmptyKey: a key has at least one byte.
 	ErrEmptyKey = errors.New("key is empty")
 
-	// ErrTooLarge: key or value is over the Clerk's limit or the server's.
+	// ErrTooLarge: something is over a limit of the Clerk or the server, and the text says what: a key, a value, or a request; the
+	// puts of a transaction that keep values, or the keys that it looks at; or a page of keys in another order. A write was not executed.
 	ErrTooLarge = errors.New("too large")
 
 	// ErrInvalid: the server found the request malformed. Its message says why.

@@ -1,9 +1,6 @@
 package kv
 
-import (
-	"errors"
-	"testing"
-)
+import "testing"
 
 // What counts of a transaction are the keys that it looks at beside those that it names.
 func TestLooks(t *testing.T) {
@@ -33,7 +30,7 @@ func TestLooks(t *testing.T) {
 		}
 	}
 	reads := Txn{If: make([]Compare, MaxLooks/1000+1)} // each looks at all keys
-	if _, err := s.ReadTxn(&reads, 1<<20); !errors.Is(err, ErrTooLarge) {
+	if _, err := s.ReadTxn(&reads, 1<<20); err != ErrTooManyLooks {
 		t.Errorf("a transaction that reads takes %d looks: %v", s.Looks(&reads), err)
 	}
 	reads.If = reads.If[:1]

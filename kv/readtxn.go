@@ -14,11 +14,11 @@ func (t *Txn) ReadsOnly() bool {
 }
 
 // ReadTxn executes a transaction that ReadsOnly, without the log. All of it sees one revision. Any
-// goroutine may call it. Errors are those of the disk, and ErrTooLarge if the ranges have more than
-// maxBytes of keys and values, and one key more, or if it takes more than MaxLooks.
+// goroutine may call it. Errors are those of the disk, ErrTooLarge if the ranges have more than
+// maxBytes of keys and values, and one key more, and ErrTooManyLooks, before anything is read.
 func (s *Store) ReadTxn(t *Txn, maxBytes int64) (TxnResult, error) {
 	if s.Looks(t) > MaxLooks {
-		return TxnResult{}, ErrTooLarge
+		return TxnResult{}, ErrTooManyLooks
 	}
 	s.mu.RLock()
 	at := s.revision

@@ -23,6 +23,10 @@ var (
 	// It comes from Validate, never from DoOp.
 	ErrTooLarge = errors.New("kv: too large")
 
+	// ErrTooManyLooks refuses a transaction that takes more than MaxLooks, before it is executed. More room for the result
+	// does not help.
+	ErrTooManyLooks = fmt.Errorf("kv: the transaction takes more than %d looks at keys", MaxLooks)
+
 	// ErrEmptyKey refuses an operation without a key. Nothing changed.
 	ErrEmptyKey = errors.New("kv: key is empty")
 

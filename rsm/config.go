@@ -69,8 +69,8 @@ type Config[Op, Result any] struct {
 	// is not proposed. First is called by the loop and must not block. Default: nothing.
 	First func() (op Op, ok bool)
 	// Refuse says why an operation of this replica must not be proposed, nil if it may be:
-	// other members may not know how to execute it, for instance. Submit then returns that error. Any
-	// goroutine calls it. Default: none is refused.
+	// other members may not know how to execute it, for instance, or it is too much work for them: then the error
+	// wraps ErrTooLarge. Submit returns that error. Any goroutine calls it. Default: none is refused.
 	Refuse func(op Op) error
 	// OnConfiguration is told of the latest configuration in the log of this replica, and of the
 	// committed one, at the start and whenever one changes: before the replica sends anything to a

@@ -26,7 +26,7 @@
 //	nil              executed; the result is DoOp's
 //	ErrWrongLeader   not executed, and never will be: ask another replica (this one may have stopped)
 //	ErrBusy          not executed, and never will be: ask again later
-//	ErrTooLarge      not executed, and never will be: it is larger than Config.MaxOpBytes
+//	ErrTooLarge      not executed, and never will be: it is larger than Config.MaxOpBytes, or too much work (see Config.Refuse)
 //	ErrAlarm         not executed, and never will be: see [Hasher]
 //	ErrWitness       not executed, and never will be: ask another replica (see Config.Witness)
 //	anything else    unknown: the replica stopped, a snapshot replaced the operation's part

@@ -20,7 +20,8 @@ var (
 	ErrBusy = errors.New("too many operations in progress")
 	// ErrNotAdmitted is an ErrBusy: the leader has no room for this operation (Config.Admit).
 	ErrNotAdmitted = fmt.Errorf("%w: the leader has no room for this one", ErrBusy)
-	// ErrTooLarge: the encoded operation is above Config.MaxOpBytes. Certainly not executed.
+	// ErrTooLarge: the encoded operation is above Config.MaxOpBytes, or Config.Refuse has refused it with an error that wraps
+	// this one, since to execute it is too much work. Certainly not executed.
 	ErrTooLarge = errors.New("operation too large")
 	// ErrAlarm: the states of the replicas differ, and no majority agrees, so that no more
 	// writes are taken. Certainly not executed. See Hasher.

@@ -60,8 +60,8 @@ func (p *present) raiseVersion(version uint64) Result {
 	return p.refusal(kv.CodeOK)
 }
 
-// Refuse returns ErrVersion for a command that must not be proposed yet, and rsm.ErrTooLarge for a transaction that takes
-// more than kv.MaxLooks. KindVersion itself is proposed by a leader that knows of all members.
+// Refuse returns ErrVersion for a command that must not be proposed yet, and rsm.ErrTooLarge, which is kv.ErrTooManyLooks
+// as well, for a transaction that takes more than kv.MaxLooks. KindVersion itself is proposed by a leader that knows of all members.
 func (m *Machine) Refuse(c Command) error {
 	if c.More == nil || c.More.Kind == KindVersion {
 		return nil
@@ -73,8 +73,8 @@ func (m *Machine) Refuse(c Command) error {
 		return nil
 	}
 	if n := m.present.Load().keys.Looks(c.More.Txn); n > kv.MaxLooks {
-		return fmt.Errorf("%w: the transaction takes %d looks at keys, by compares and deletes of ranges, or ranges that are sorted or filtered; the limit is %d",
-			rsm.ErrTooLarge, n, kv.MaxLooks)
+		return fmt.Errorf("%w: %w: %d, by compares and deletes of ranges, or ranges that are sorted, filtered or of an old revision",
+			rsm.ErrTooLarge, kv.ErrTooManyLooks, n)
 	}
 	return nil
 }

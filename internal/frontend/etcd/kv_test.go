@@ -12,6 +12,7 @@ import (
 	"go.etcd.io/etcd/api/v3/mvccpb"
 
 	"balsa.example/internal/frontend/etcd/translate"
+	"balsa.example/kv"
 	"balsa.example/rsm"
 )
 
@@ -278,6 +279,29 @@ func TestPutKeepsValueOrLease(t *testing.T) {
 	if got := keysOf(r2.PrevKvs); !slices.Equal(got, []string{"k", "new"}) || r2.Deleted != 2 {
 		t.Errorf("deleted %v", r2)
 	}
+}
+
+// It is told at once: a larger response, for which there has to be room, would not help, nor would a limit.
+func TestATransactionThatLooksAtTooManyKeysIsRefused(t *testing.T) {
+	w := newWorld(t)
+	const ops = 128
+	for i := range kv.MaxLooks/ops/16/ops + 1 {
+		var puts []*pb.RequestOp
+		for j := range ops {
+			puts = append(puts, opPut(fmt.Sprintf("k%03d-%03d", i, j), ""))
+		}
+		do(t, w, w.Txn, &pb.TxnRequest{Success: puts})
+	}
+	r := new(pb.TxnRequest)
+	for range ops {
+		r.Compare = append(r.Compare, &pb.Compare{Key: []byte("k"), RangeEnd: []byte("l"), Target: pb.Compare_VALUE, TargetUnion: &pb.Compare_Value{}})
+	}
+	_, err := w.Txn(t.Context(), w.any, r)
+	refused(t, err, translate.ErrTooManyLooks)
+	w.node.submitErr = fmt.Errorf("%w: %w: a billion", rsm.ErrTooLarge, kv.ErrTooManyLooks)
+	r.Success = []*pb.RequestOp{opPut("k", "v")}
+	_, err = w.Txn(t.Context(), w.any, r)
+	refused(t, err, translate.ErrTooManyLooks)
 }
 
 func TestErrorsOfTheNodeReachTheClient(t *testing.T) {

@@ -2,6 +2,12 @@
 
 package translate
 
+import (
+	"fmt"
+
+	"balsa.example/kv"
+)
+
 // Code is the kind of an Error, in gRPC's numbers.
 type Code uint32
 
@@ -53,6 +59,9 @@ var (
 
 	ErrRequestTooLarge = &Error{InvalidArgument, "etcdserver: request is too large"}
 	ErrTooManyRequests = &Error{ResourceExhausted, "etcdserver: too many requests"}
+	// ErrTooManyLooks has the code and the first words of ErrRequestTooLarge. It is not ErrTooManyRequests, after which clients
+	// of etcd wait and send the same again: that would be refused again. etcd itself has no such bound, and no error.
+	ErrTooManyLooks = &Error{InvalidArgument, fmt.Sprintf("etcdserver: request is too large: it takes more than %d looks at keys", kv.MaxLooks)}
 
 	ErrRootUserNotExist     = &Error{FailedPrecondition, "etcdserver: root user does not exist"}
 	ErrRootRoleNotExist     = &Error{FailedPrecondition, "etcdserver: root user does not have root role"}

@@ -68,7 +68,7 @@ func invalid(err error) error {
 }
 
 // WriteFailed is the error of a command without a result. Clients do not send a write again on
-// any of them. The first six say that the command was not executed; the others leave it open.
+// any of them. The first seven say that the command was not executed; the others leave it open.
 func WriteFailed(err error) error {
 	switch {
 	case errors.Is(err, rsm.ErrWrongLeader):
@@ -79,6 +79,8 @@ func WriteFailed(err error) error {
 		return ErrTooManyRequests
 	case errors.Is(err, rsm.ErrAlarm):
 		return ErrCorrupt
+	case errors.Is(err, kv.ErrTooManyLooks):
+		return ErrTooManyLooks
 	case errors.Is(err, rsm.ErrTooLarge):
 		return ErrRequestTooLarge
 	case errors.Is(err, state.ErrVersion):
@@ -100,6 +102,8 @@ func ReadFailed(err error) error {
 		return Refusal(code)
 	}
 	switch {
+	case errors.Is(err, kv.ErrTooManyLooks):
+		return ErrTooManyLooks
 	case errors.Is(err, rsm.ErrWrongLeader):
 		return ErrNoLeader
 	case errors.Is(err, rsm.ErrBusy):

@@ -7,22 +7,24 @@ package kv
 
 const (
 	// MaxLooks is how many looks at keys a transaction may take, some seconds of work. A delete of all that one revision can
-	// hold is within it.
+	// hold is within it, unless there are many other keys that are deleted already.
 	MaxLooks = 1 << 24
-	// valueLooks is what a look counts that reads the value.
-	valueLooks = 16
+	// recordLooks is what a look counts that reads the record of the key, as it does for the value.
+	recordLooks = 16
+	// olderLooks is how many older versions of a key a search looks at, and about as many again where there are a great many.
+	olderLooks = 32
 )
 
 // Looks returns about how many looks at keys a transaction takes if it is executed now, those of all branches
-// together. Single keys count nothing. Any goroutine may call it.
+// together. What may end early counts in full. Single keys count nothing. Any goroutine may call it.
 func (s *Store) Looks(t *Txn) (n int64) {
 	for i := range t.If {
 		c := &t.If[i]
-		looks := s.looksAt(c.Span)
+		live, deleted := s.keysOf(c.Span)
 		if c.Target == TargetValue {
-			looks *= valueLooks
+			live *= recordLooks
 		}
-		n += looks
+		n += live + deleted
 	}
 	for _, ops := range [][]TxnOp{t.Then, t.Else} {
 		for i := range ops {
@@ -30,7 +32,8 @@ func (s *Store) Looks(t *Txn) (n int64) {
 			case op.Range != nil:
 				n += s.rangeLooks(op.Range)
 			case op.Delete != nil:
-				n += s.looksAt(op.Delete.Span)
+				live, deleted := s.keysOf(op.Delete.Span)
+				n += live + deleted
 			case op.Txn != nil:
 				n += s.Looks(op.Txn)
 			}
@@ -39,29 +42,58 @@ func (s *Store) Looks(t *Txn) (n int64) {
 	return n
 }
 
-// rangeLooks is for a range. If that is neither sorted nor filtered it ends where the result has no room, which is that of
-// the whole transaction, or at its limit; and the present keys are counted without a look.
+// rangeLooks is for a range. Present keys are counted without a look at them. If the range is neither sorted nor filtered it
+// ends at its limit, or where the result has no room, which is that of the whole transaction; but what is deleted
+// takes no room.
 func (s *Store) rangeLooks(op *RangeOp) int64 {
-	looks := s.looksAt(op.Span)
-	switch {
-	case op.bounded() || op.Revision != 0:
-		return looks
+	live, deleted := s.keysOf(op.Span)
+	all := live + deleted
+	switch old := op.Revision != 0; {
+	case old: // what is deleted now may have been there
+		return all + s.olderLooks(all) + (recordLooks-1)*op.records(all)
+	case op.CountOnly:
+		return 0
+	case op.Sort == SortByKey && !op.bounded():
+		return min(live, scanChunk) + deleted
+	}
+	return all + (recordLooks-1)*op.records(live)
+}
+
+// records returns of how many keys a range reads the records, beside those for the values that it returns. The index has all
+// but the value of the newest version of a key, and only the revision of older ones.
+func (op *RangeOp) records(keys int64) int64 {
+	switch old := op.Revision != 0; {
 	case op.CountOnly:
 		return 0
 	case op.Sort == SortByValue:
-		return looks * valueLooks
-	case op.Sort == SortByKey:
-		return min(looks, scanChunk)
+		return keys
+	case !old:
+		return 0
+	case op.Sort == SortByVersion, op.Sort == SortByCreate, op.MinCreate != 0, op.MaxCreate != 0:
+		return keys
+	case op.KeysOnly && op.Limit > 0:
+		return min(keys, op.Limit)
+	case op.KeysOnly:
+		return keys
 	}
-	return looks
+	return 0
 }
 
-// looksAt returns how many keys are in a span that is not of one key.
-func (s *Store) looksAt(span Span) int64 {
+// olderLooks bounds how many older versions are looked at to find those of so many keys at a revision.
+func (s *Store) olderLooks(keys int64) int64 {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	return min(keys*olderLooks, int64(s.index.Versions()))
+}
+
+// keysOf returns how many keys are in a span that is not of one key, and how many deleted ones that are not purged yet:
+// these are looked at as well.
+func (s *Store) keysOf(span Span) (live, deleted int64) {
 	if _, single := span.One(); single || span.Empty() {
-		return 0
+		return 0, 0
 	}
 	s.mu.RLock()
 	defer s.mu.RUnlock()
-	return int64(s.index.Count(span.From, span.To))
+	n, gone := s.index.Tally(span.From, span.To)
+	return int64(n), int64(gone)
 }

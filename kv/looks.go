@@ -48,42 +48,42 @@ func (s *Store) Looks(t *Txn) (n int64) {
 func (s *Store) rangeLooks(op *RangeOp) int64 {
 	live, deleted := s.keysOf(op.Span)
 	all := live + deleted
-	switch old := op.Revision != 0; {
-	case old: // what is deleted now may have been there
-		return all + s.olderLooks(all) + (recordLooks-1)*op.records(all)
+	switch {
+	case op.Revision != 0: // what is deleted now may have been there
+		older := s.olderVersions()
+		return all + min(all*olderLooks, older) + (recordLooks-1)*op.records(all, older)
 	case op.CountOnly:
 		return 0
 	case op.Sort == SortByKey && !op.bounded():
 		return min(live, scanChunk) + deleted
 	}
-	return all + (recordLooks-1)*op.records(live)
+	return all + (recordLooks-1)*op.records(live, 0)
 }
 
 // records returns of how many keys a range reads the records, beside those for the values that it returns. The index has all
-// but the value of the newest version of a key, and only the revision of older ones.
-func (op *RangeOp) records(keys int64) int64 {
-	switch old := op.Revision != 0; {
+// but the value of the newest version of a key, and only the revision of older ones. So many of these may be read.
+func (op *RangeOp) records(keys, older int64) int64 {
+	changed := min(keys, older)
+	switch {
 	case op.CountOnly:
 		return 0
 	case op.Sort == SortByValue:
 		return keys
-	case !old:
-		return 0
 	case op.Sort == SortByVersion, op.Sort == SortByCreate, op.MinCreate != 0, op.MaxCreate != 0:
-		return keys
+		return changed
 	case op.KeysOnly && op.Limit > 0:
-		return min(keys, op.Limit)
+		return min(changed, op.Limit)
 	case op.KeysOnly:
-		return keys
+		return changed
 	}
 	return 0
 }
 
-// olderLooks bounds how many older versions are looked at to find those of so many keys at a revision.
-func (s *Store) olderLooks(keys int64) int64 {
+// olderVersions returns how many older versions all keys have.
+func (s *Store) olderVersions() int64 {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
-	return min(keys*olderLooks, int64(s.index.Versions()))
+	return int64(s.index.Versions())
 }
 
 // keysOf returns how many keys are in a span that is not of one key, and how many deleted ones that are not purged yet:

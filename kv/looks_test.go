@@ -77,6 +77,7 @@ func TestLooksAtWhatWas(t *testing.T) {
 		"of before: MinCreate":     {TxnOp{Range: &RangeOp{Span: changed, Revision: before, MinCreate: 1}}, 100 + older + 100*reads},
 		"of before: MaxCreate":     {TxnOp{Range: &RangeOp{Span: changed, Revision: before, MaxCreate: 1}}, 100 + older + 100*reads},
 		"of before: keys":          {TxnOp{Range: &RangeOp{Span: changed, Revision: before, KeysOnly: true}}, 100 + older + 100*reads},
+		"of before: all keys":      {TxnOp{Range: &RangeOp{Span: all, Revision: before, KeysOnly: true}}, 1000 + older + older*reads},
 		"of before: a few keys":    {TxnOp{Range: &RangeOp{Span: changed, Revision: before, KeysOnly: true, Limit: 5}}, 100 + older + 5*reads},
 	} {
 		if got := s.Looks(&Txn{Then: []TxnOp{test.op}}); got != test.want {

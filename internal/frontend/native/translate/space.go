@@ -38,7 +38,7 @@ func (s Shortage) Refuses(c state.Command) string {
 	switch {
 	case kind == state.KindCompact, kind == state.KindTick:
 		return ""
-	case s.LowSpace && !frees:
+	case s.LowSpace && !frees && kind != state.KindGrant: // a Clerk may need a session to delete
 		return TextLowSpace
 	case s.NoSpace:
 		return TextNoSpace

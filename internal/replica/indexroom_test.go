@@ -18,27 +18,15 @@ import (
 // The index stays within its bound while files are written anew on a disk that hangs.
 func TestIndexIsBoundedWhileTheDiskHangs(t *testing.T) {
 	const most = 1 << 20
-	var hangs atomic.Bool
-	var goOn chan struct{}
-	disk := crashfs.Inject(crashfs.NewMem(), errorfs.InjectorFunc(func(op errorfs.Op) error {
-		if hangs.Load() && op.Kind == errorfs.OpFileSyncData {
-			<-goOn
-		}
-		return nil
-	}))
-	onWork := func(w state.Work) func(error) {
-		hangs.Store(w == state.WorkRewrite)
-		return func(error) {}
-	}
-	cfg := replica.Config{MaxIndexBytes: most, Retention: state.Retention{Revisions: 1}, State: state.Config{FS: disk, OnWork: onWork}}
+	var disk hangingDisk
+	cfg := replica.Config{MaxIndexBytes: most, Retention: state.Retention{Revisions: 1}, State: disk.state()}
 	alone(t, cfg, func(t *testing.T, r *replica.Replica, ask func(*api.Request) *api.Reply) {
-		goOn = make(chan struct{}) // in the bubble of virtual time
-		defer close(goOn)
+		defer disk.use()()
 		for i := range 1000 {
 			ask(set(fmt.Sprint(i%10), make([]byte, 1000)))
 		}
 		time.Sleep(time.Minute)
-		if !hangs.Load() {
+		if !disk.hangs.Load() {
 			t.Fatal("no file is written anew")
 		}
 		code := api.Reply_OK
@@ -52,6 +40,33 @@ func TestIndexIsBoundedWhileTheDiskHangs(t *testing.T) {
 			t.Errorf("the last put: %v; the index has %d bytes", code, size)
 		}
 	})
+}
+
+// hangingDisk is one that hangs while a file of the history is written anew.
+type hangingDisk struct {
+	hangs atomic.Bool
+	goOn  chan struct{}
+}
+
+func (d *hangingDisk) state() state.Config {
+	return state.Config{
+		FS: crashfs.Inject(crashfs.NewMem(), errorfs.InjectorFunc(func(op errorfs.Op) error {
+			if d.hangs.Load() && op.Kind == errorfs.OpFileSyncData {
+				<-d.goOn
+			}
+			return nil
+		})),
+		OnWork: func(w state.Work) func(error) {
+			d.hangs.Store(w == state.WorkRewrite)
+			return func(error) {}
+		},
+	}
+}
+
+// use is called in the bubble of virtual time. The disk goes on when the result is called.
+func (d *hangingDisk) use() (goOn func()) {
+	d.goOn = make(chan struct{})
+	return func() { close(d.goOn) }
 }
 
 // Keys are refused before the index has no place for them, which would end all servers, and again at each start.

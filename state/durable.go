@@ -100,8 +100,7 @@ func (m *Machine) Open() (position raft.SnapshotMeta, written int64, err error) 
 	if mf == nil {
 		mf = &manifest{}
 	} else {
-		f.current = mf
-		f.newest.Store(mf)
+		f.current.Store(mf)
 		if err := f.adopted(); err != nil {
 			return position, 0, err
 		}
@@ -109,7 +108,7 @@ func (m *Machine) Open() (position raft.SnapshotMeta, written int64, err error) 
 	if mf, err = m.loadOrRepair(mf); err != nil {
 		return position, 0, err
 	}
-	if f.current == nil { // a manifest that got lost: the log says so next, and the files may be of use to somebody
+	if f.current.Load() == nil { // a manifest that got lost: the log says so next, and the files may be of use to somebody
 		return mf.position, 0, nil
 	}
 	f.tidy(nil)

@@ -52,13 +52,11 @@ type files struct {
 	// untidy is why the last tidy has left a file. Whoever has work reads and writes it.
 	untidy error
 
-	// newest is current, nil if there is none. It is known without mu, which is held while files are removed: a disk that
-	// hangs then must let neither a tick wait (see Damaged), nor who asks for a checkpoint.
-	newest atomic.Pointer[manifest]
-
 	mu sync.Mutex
-	// current is the newest durable manifest, and replaced is closed when there is another one.
-	current  *manifest
+	// current is the newest durable manifest, nil if there is none, and replaced is closed when there is another one. It is
+	// set with mu, and known without it: mu is held while files are removed, and a disk that hangs then must let neither a
+	// tick wait (see Damaged), nor who asks for a checkpoint.
+	current  atomic.Pointer[manifest]
 	replaced chan struct{}
 	// pins count the streams that are open for each file that must stay for them.
 	pins map[string]int
@@ -217,8 +215,7 @@ func (f *files) publish(m *manifest) error {
 		return err
 	}
 	f.mu.Lock()
-	f.current = m
-	f.newest.Store(m)
+	f.current.Store(m)
 	close(f.replaced)
 	f.replaced = make(chan struct{})
 	f.mu.Unlock()
@@ -235,7 +232,7 @@ func (m *Machine) Durable() (index raft.Index, replaced <-chan struct{}) {
 
 // lastRevision is that of the newest durable state, 0 if there is none.
 func (f *files) lastRevision() uint64 {
-	newest := f.newest.Load()
+	newest := f.current.Load()
 	if newest == nil {
 		return 0
 	}
@@ -245,7 +242,7 @@ func (f *files) lastRevision() uint64 {
 
 // lastIndex is the index of the newest durable state, 0 if there is none.
 func (f *files) lastIndex() raft.Index {
-	if newest := f.newest.Load(); newest != nil {
+	if newest := f.current.Load(); newest != nil {
 		return newest.position.Index
 	}
 	return 0
@@ -293,8 +290,8 @@ func (f *files) removeOld(keep map[string]bool) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	current := map[string]bool{}
-	if f.current != nil {
-		current = f.current.names()
+	if mf := f.current.Load(); mf != nil {
+		current = mf.names()
 	}
 	for _, name := range names {
 		ours := strings.HasPrefix(name, smallPrefix) || strings.HasPrefix(name, runName(0)[:4]) || strings.HasSuffix(name, vfs.TempSuffix)
@@ -324,14 +321,15 @@ func (f *files) remove(name string) error {
 func (f *files) pin() *manifest {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if f.current == nil {
+	mf := f.current.Load()
+	if mf == nil {
 		return nil
 	}
-	f.pinned[f.current]++
-	for name := range f.current.names() {
+	f.pinned[mf]++
+	for name := range mf.names() {
 		f.pins[name]++
 	}
-	return f.current
+	return mf
 }
 
 // unpin removes the files that were to be removed meanwhile.
@@ -370,7 +368,7 @@ func (f *files) find(name []byte) (run.Info, bool) {
 			return info, true
 		}
 	}
-	return f.current.find(name)
+	return f.current.Load().find(name)
 }
 
 // find returns the run of a name. m is nil where there is no manifest yet.

@@ -207,7 +207,7 @@ func (m *Machine) readStream(data io.Reader) (from raft.NodeID, mf *manifest, sm
 func (m *Machine) obtain(ctx context.Context, to storing, from raft.NodeID, info *run.Info) error {
 	f := &m.files
 	// Only of the newest manifest: what a stream alone needs is removed when that ends.
-	if own, ok := f.current.find(fileName(info)); ok && own.Sealed && info.Sealed {
+	if own, ok := f.current.Load().find(fileName(info)); ok && own.Sealed && info.Sealed {
 		info.File = own.File
 		return sameRun(own, *info)
 	}
@@ -311,10 +311,11 @@ func (c counted) Read(b []byte) (n int, err error) {
 
 // extendedBy returns the run of the newest manifest that a run of another member goes on.
 func (f *files) extendedBy(info *run.Info) (own run.Info, ok bool) {
-	if f.current == nil || len(f.current.runs) == 0 {
+	mf := f.current.Load()
+	if mf == nil || len(mf.runs) == 0 {
 		return own, false
 	}
-	own = f.current.runs[len(f.current.runs)-1]
+	own = mf.runs[len(mf.runs)-1]
 	return own, info.Extends(own)
 }
 

@@ -73,7 +73,7 @@ func (m *Machine) eachOther(ctx context.Context, do func(from raft.NodeID) error
 	if m.fetcher == nil {
 		return ErrNoCopy
 	}
-	for _, from := range m.files.current.position.Configuration.Members() {
+	for _, from := range m.files.current.Load().position.Configuration.Members() {
 		if from == m.cfg.ID {
 			continue
 		}
@@ -139,8 +139,8 @@ func (m *Machine) fetchManifest(ctx context.Context, from raft.NodeID) (mf *mani
 // cleanBefore writes the runs before a damaged one anew, as far as deletions in it may hide some of
 // their records: the index does not know these deletions, and another member may not have them.
 func (m *Machine) cleanBefore(p *present, damaged run.Info) error {
-	for p.hiddenBefore(m.files.current, damaged.File) <= damaged.Last {
-		runs := p.use(m.files.current, nil)
+	for p.hiddenBefore(m.files.current.Load(), damaged.File) <= damaged.Last {
+		runs := p.use(m.files.current.Load(), nil)
 		at := slices.IndexFunc(runs, func(u used) bool { return u.File == damaged.File || u.hidden() <= damaged.Last })
 		if err := m.rewrite(p, []uint32{runs[at].File}, 1); err != nil {
 			return fmt.Errorf("write %s anew: %w", p.history.Files().Path(runs[at].File), err)
@@ -155,7 +155,7 @@ func (m *Machine) rebuild(ctx context.Context, p *present, damaged run.Info, fro
 	if err != nil {
 		return err
 	}
-	if !run.Agrees(m.files.current.runs, theirs.runs, damaged.Last) {
+	if !run.Agrees(m.files.current.Load().runs, theirs.runs, damaged.Last) {
 		m.compared.Store(m.Revision())
 		return errDisagrees
 	}
@@ -198,7 +198,8 @@ func (m *Machine) rebuild(ctx context.Context, p *present, damaged run.Info, fro
 // replaceRuns makes a manifest with rewritten runs durable, and lets them take the place of the old
 // ones. So much was purged before they were written.
 func (m *Machine) replaceRuns(p *present, w *run.Rewritten, purged uint64) error {
-	mf, before := *m.files.current, m.files.current.runs
+	mf := *m.files.current.Load()
+	before := mf.runs
 	mf.runs, mf.nextFile = w.Replace(mf.runs), p.history.NextFile()
 	if err := m.files.publish(&mf); err != nil {
 		if !errors.Is(err, rsm.ErrMachineFailed) { // else the next process may find the manifest that names the new files
@@ -231,7 +232,7 @@ func (m *Machine) repairForRestart(err error) {
 		return
 	}
 	defer m.files.end()
-	mf := m.files.current
+	mf := m.files.current.Load()
 	if mf == nil {
 		return
 	}

@@ -101,7 +101,7 @@ func (m *Machine) smallDamaged() bool {
 
 // isSmallDamaged is smallDamaged. Caller holds scrubs.mu.
 func (m *Machine) isSmallDamaged() bool {
-	newest := m.files.newest.Load()
+	newest := m.files.current.Load()
 	return newest != nil && m.scrubs.small != 0 && m.scrubs.small == newest.small.number
 }
 
@@ -157,10 +157,10 @@ func atMostTwice(read func() error) error {
 
 // nextScrub chooses the run to read.
 func (m *Machine) nextScrub() (run.Info, bool) {
-	if m.files.current == nil || m.files.received != nil || len(m.files.current.runs) == 0 {
+	if mf := m.files.current.Load(); mf == nil || m.files.received != nil || len(mf.runs) == 0 {
 		return run.Info{}, false
 	}
-	runs := m.files.current.runs
+	runs := m.files.current.Load().runs
 	s := &m.scrubs
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -189,7 +189,7 @@ var errNextCheckpoint = errors.New("state: the next checkpoint writes another on
 // scrubImage reads the manifest and the small file, if it is their turn. A damaged manifest is written anew, since
 // its content is known. A damaged small file is replaced by the next checkpoint, which is wanted therefore.
 func (m *Machine) scrubImage() (s Scrubbed, err error) {
-	mf := m.files.current
+	mf := m.files.current.Load()
 	if mf == nil || m.files.received != nil || !m.imageDue(mf) {
 		return s, nil
 	}

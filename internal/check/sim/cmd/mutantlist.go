@@ -418,8 +418,8 @@ var mutants = []mutant{
 	{name: "received-state-not-installed", edit: edit{"state/receive.go",
 		"	m.files.received = mf\n", ""}},
 	{name: "run-of-another-origin-joined", edit: edit{"state/receive.go",
-		"	if own, ok := f.current.find(fileName(info)); ok && own.Sealed && info.Sealed {\n		info.File = own.File\n",
-		"	own, ok := f.find(fileName(info))\n	for i := 0; f.current != nil && i < len(f.current.runs); i++ {\n		if r := f.current.runs[i]; r.First == info.First && r.Last == info.Last {\n			own, ok = r, true\n		}\n	}\n	if ok && own.Sealed && info.Sealed {\n		*info = own\n"}},
+		"	if own, ok := f.current.Load().find(fileName(info)); ok && own.Sealed && info.Sealed {\n		info.File = own.File\n",
+		"	own, ok := f.find(fileName(info))\n	for i := 0; f.current.Load() != nil && i < len(f.current.Load().runs); i++ {\n		if r := f.current.Load().runs[i]; r.First == info.First && r.Last == info.Last {\n			own, ok = r, true\n		}\n	}\n	if ok && own.Sealed && info.Sealed {\n		*info = own\n"}},
 	{name: "run-extended-from-its-start", edit: edit{"state/receive.go",
 		"	there, err := files.Received(number, *info, known)\n", "	there, err := run.Part{}, error(nil)\n"}},
 	{name: "begun-run-taken-as-it-is", edit: edit{"kv/run/receive.go",
@@ -443,7 +443,7 @@ var mutants = []mutant{
 		"		if rec.Mod < old.First || rec.Mod > old.Last {\n", "		if rec.Mod < old.First || rec.Mod >= old.Last {\n"},
 		also: []edit{{"state/repair.go", "found != live {", "found > live {"}}},
 	{name: "rewrite-removes-before-the-manifest", edit: edit{"state/repair.go",
-		"	if err := m.files.publish(&mf); err != nil {\n", "	m.files.current = &mf\n	_ = m.files.removeOld(nil)\n	if err := m.files.publish(&mf); err != nil {\n"}},
+		"	if err := m.files.publish(&mf); err != nil {\n", "	m.files.current.Store(&mf)\n	_ = m.files.removeOld(nil)\n	if err := m.files.publish(&mf); err != nil {\n"}},
 
 	// Of the log on disk.
 

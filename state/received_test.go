@@ -26,6 +26,21 @@ func (f from) Fetch(_ context.Context, _ raft.NodeID, name []byte, offset int64)
 	return f.OpenFile(name, offset)
 }
 
+// sent is what a member sends of its durable state, and where in the log that is.
+func sent(t *testing.T, m *state.Machine) (raft.SnapshotMeta, []byte) {
+	t.Helper()
+	stream, err := m.OpenState()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer stream.Data.Close()
+	b, err := io.ReadAll(stream.Data)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return stream.Position, b
+}
+
 func checkpoint(m *state.Machine, index raft.Index) error {
 	_, err := m.Checkpoint(raft.SnapshotMeta{Index: index, Term: 1})(context.Background())
 	return err
@@ -168,15 +183,7 @@ func TestAManifestThatNoHistoryCanHaveIsRefused(t *testing.T) {
 	if err := checkpoint(leader, 3000); err != nil {
 		t.Fatal(err)
 	}
-	stream, err := leader.OpenState()
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer stream.Data.Close()
-	b, err := io.ReadAll(stream.Data)
-	if err != nil {
-		t.Fatal(err)
-	}
+	position, b := sent(t, leader)
 	image, err := state.DecodeImage(b, 7)
 	if err != nil {
 		t.Fatal(err)
@@ -188,7 +195,7 @@ func TestAManifestThatNoHistoryCanHaveIsRefused(t *testing.T) {
 	receive := func(runs []run.Info, next uint32) error {
 		sent := image.WithRuns(runs, next).Encode()
 		copy(sent, b[:8]) // the sender's id
-		return follower.ReceiveState(context.Background(), stream.Position, 0, 0, bytes.NewReader(sent))
+		return follower.ReceiveState(context.Background(), position, 0, 0, bytes.NewReader(sent))
 	}
 	for name, spoil := range map[string]func([]run.Info) []run.Info{
 		"a file twice":               func(r []run.Info) []run.Info { r[1].File = r[0].File; return r },
@@ -311,35 +318,27 @@ func TestAStreamIsReadAsFarAsItSays(t *testing.T) {
 	if err := checkpoint(leader, 1); err != nil {
 		t.Fatal(err)
 	}
-	stream, err := leader.OpenState()
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer stream.Data.Close()
-	b, err := io.ReadAll(stream.Data)
-	if err != nil {
-		t.Fatal(err)
-	}
+	position, b := sent(t, leader)
 	for end, want := range map[int]error{0: state.ErrManifest, 20: state.ErrManifest, len(b): state.ErrSmall} {
 		rest := new(endless)
-		err := follower.ReceiveState(t.Context(), stream.Position, 0, 0, io.MultiReader(bytes.NewReader(b[:end]), rest))
+		err := follower.ReceiveState(t.Context(), position, 0, 0, io.MultiReader(bytes.NewReader(b[:end]), rest))
 		if !errors.Is(err, want) || rest.read > 64<<10 {
 			t.Errorf("%d bytes of %d and zeros without end: %d are read: %v, want %v", end, len(b), rest.read, err, want)
 		}
 	}
 	for end := range len(b) {
-		if err := follower.ReceiveState(t.Context(), stream.Position, 0, 0, bytes.NewReader(b[:end])); err == nil {
+		if err := follower.ReceiveState(t.Context(), position, 0, 0, bytes.NewReader(b[:end])); err == nil {
 			t.Errorf("%d bytes of %d are a state", end, len(b))
 		}
 	}
 	broken := fmt.Errorf("the line: %w", io.EOF)
 	for end := range len(b) {
 		line := io.MultiReader(bytes.NewReader(b[:end]), iotest.ErrReader(broken))
-		if err := follower.ReceiveState(t.Context(), stream.Position, 0, 0, line); !errors.Is(err, broken) {
+		if err := follower.ReceiveState(t.Context(), position, 0, 0, line); !errors.Is(err, broken) {
 			t.Errorf("the line breaks after %d bytes of %d: %v", end, len(b), err)
 		}
 	}
-	if err := follower.ReceiveState(t.Context(), stream.Position, 0, 0, bytes.NewReader(b)); err != nil {
+	if err := follower.ReceiveState(t.Context(), position, 0, 0, bytes.NewReader(b)); err != nil {
 		t.Error(err)
 	}
 }

@@ -11,6 +11,7 @@ import (
 
 	"balsa.example/bench/measure"
 	"balsa.example/bench/result"
+	"balsa.example/bench/service"
 	"balsa.example/internal/loadgen"
 )
 
@@ -40,6 +41,9 @@ func serve(comparison, name, program, dir string) error {
 	c, err := find(comparison, name)
 	if err != nil {
 		return err
+	}
+	if comparison != "library" {
+		service.CollectSeldom()
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()

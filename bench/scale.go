@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"balsa.example/bench/scale"
+	"balsa.example/bench/service"
 )
 
 // forScale are the flags that may be given with -scale.
@@ -53,6 +54,7 @@ func runScale(ctx context.Context, o options, stdout, stderr io.Writer) error {
 		}
 		return showScale(report, o.out, stdout)
 	}
+	service.CollectSeldom()
 	report, err := measureScale(ctx, o, stderr)
 	if report == nil || len(report.Series) == 0 {
 		return err

@@ -69,6 +69,7 @@ func run(ctx context.Context, args []string, o options, w io.Writer) (err error)
 	if o.bytes < int64(100*o.value) || o.phase <= 0 || o.memory < 0 {
 		return errors.New("there must be a hundred values, time for each load, and no negative memory")
 	}
+	service.CollectSeldom()
 	if o.dir == "" {
 		if o.dir, err = os.MkdirTemp("", "balsa-goals-"); err != nil {
 			return err

@@ -50,7 +50,10 @@ func WriteTemp(fsys FS, name string, content []byte) error {
 }
 
 // ReadFile returns the content of a file.
-func ReadFile(fsys FS, name string) ([]byte, error) {
+func ReadFile(fsys FS, name string) ([]byte, error) { return ReadFileInto(nil, fsys, name) }
+
+// ReadFileInto is ReadFile, into the memory of b if the content fits into it.
+func ReadFileInto(b []byte, fsys FS, name string) ([]byte, error) {
 	f, err := fsys.Open(name)
 	if err != nil {
 		return nil, err
@@ -60,7 +63,11 @@ func ReadFile(fsys FS, name string) ([]byte, error) {
 	if err != nil {
 		return nil, fmt.Errorf("stat %s: %w", name, err)
 	}
-	b := make([]byte, info.Size())
+	if size := info.Size(); size <= int64(cap(b)) {
+		b = b[:size]
+	} else {
+		b = make([]byte, size)
+	}
 	if _, err := io.ReadFull(f, b); err != nil {
 		return nil, fmt.Errorf("read %s: %w", name, err)
 	}

@@ -76,6 +76,24 @@ func TestFileIsWrittenAndCutInPlace(t *testing.T) {
 	}
 }
 
+// TestMemoryToReadAFileIntoIsUsedAgain, if the file fits into it, and else left alone.
+func TestMemoryToReadAFileIntoIsUsedAgain(t *testing.T) {
+	name := filepath.Join(t.TempDir(), "f")
+	if err := vfs.WriteFile(vfs.OS, name, []byte("0123456789")); err != nil {
+		t.Fatal(err)
+	}
+	for size, again := range map[int]bool{9: false, 10: true, 11: true} {
+		into := bytes.Repeat([]byte("x"), size)
+		b, err := vfs.ReadFileInto(into, vfs.OS, name)
+		if string(b) != "0123456789" || err != nil {
+			t.Errorf("into %d bytes: %q, %v", size, b, err)
+		}
+		if used := &b[0] == &into[0]; used != again {
+			t.Errorf("the memory of %d bytes is used again: %v", size, used)
+		}
+	}
+}
+
 func TestErrorsOfWhatDoesNotExist(t *testing.T) {
 	name := filepath.Join(t.TempDir(), "none")
 	for what, call := range map[string]func() error{

@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	"balsa.example/raft"
+	"balsa.example/vfs"
 )
 
 // replay reads the segments of a log, oldest first, and finds what they amount to.
@@ -50,13 +51,14 @@ func (r *replay) run(seqs []uint64) error {
 	if len(seqs) == 0 {
 		return &CorruptionError{File: r.dir.path, Reason: "there is no segment"}
 	}
+	var img []byte // of one segment after the other; what is taken from it is copied
 	for i, seq := range seqs {
 		file := r.dir.join(segmentName(seq))
 		if i > 0 && seq != seqs[i-1]+1 {
 			return &CorruptionError{File: file, Reason: fmt.Sprintf("segment %d is missing", seqs[i-1]+1)}
 		}
-		img, err := r.dir.read(segmentName(seq))
-		if err != nil {
+		var err error
+		if img, err = vfs.ReadFileInto(img, r.dir.fs, file); err != nil {
 			return err
 		}
 		h, err := decodeHeader(file, segmentMagic, img)

@@ -218,7 +218,7 @@ func TestApplierTakesAnImageOfOneStateOnly(t *testing.T) {
 
 func TestDiskStepsAreOneSaveThenTheFurthestCompaction(t *testing.T) {
 	persist := func(seq uint64) *raft.Persist { return &raft.Persist{Seq: seq} }
-	steps := DiskSteps([]DiskTask{{Persist: persist(1), Compact: 3}, {Compact: 5}, {Persist: persist(2)}})
+	steps := DiskSteps([]DiskTask{{Persist: persist(1), Compact: 3}, {Compact: 5}, {Persist: persist(2)}}, SaveBytes)
 	want := []DiskStep{{Persists: []raft.Persist{{Seq: 1}, {Seq: 2}}}, {Compact: 5}}
 	if !reflect.DeepEqual(steps, want) {
 		t.Errorf("got %v, want %v", steps, want)
@@ -229,7 +229,36 @@ func TestDiskStepsAreOneSaveThenTheFurthestCompaction(t *testing.T) {
 			t.Errorf("step %d says %d is persisted, error %v", i, seq, err)
 		}
 	}
-	if steps := DiskSteps(nil); steps != nil {
+	if steps := DiskSteps(nil, SaveBytes); steps != nil {
 		t.Errorf("of nothing %v is to be done", steps)
+	}
+}
+
+// TestASaveIsBounded: what waits is written in pieces of SaveBytes, and all of it, in order. A Check needs no Save of its
+// own then.
+func TestASaveIsBounded(t *testing.T) {
+	const size = SaveBytes / 4
+	var tasks []DiskTask
+	for seq := uint64(1); seq <= 11; seq++ {
+		tasks = append(tasks, DiskTask{Persist: &raft.Persist{Seq: seq, Entries: []raft.Entry{{Index: raft.Index(seq), Data: make([]byte, size)}}}})
+	}
+	tasks[7].Compact, tasks[10].Check = 5, true
+	steps := DiskSteps(tasks, SaveBytes)
+	next, sizes := uint64(1), []int(nil)
+	for _, s := range steps[:len(steps)-1] {
+		sizes = append(sizes, len(s.Persists))
+		for _, p := range s.Persists {
+			if p.Seq != next {
+				t.Fatalf("persist %d is where %d should be", p.Seq, next)
+			}
+			next++
+		}
+	}
+	if next != 12 || !slices.Equal(sizes, []int{4, 4, 3}) || steps[len(steps)-1].Compact != 5 {
+		t.Errorf("Saves of %v up to %d, then %v", sizes, next-1, steps[len(steps)-1])
+	}
+	tasks[0].Persist.Entries[0].Data, tasks[0].Check = make([]byte, 3*SaveBytes), true
+	if steps := DiskSteps(tasks[:1], SaveBytes); len(steps) != 1 || len(steps[0].Persists) != 1 {
+		t.Errorf("one large Persist makes %d steps", len(steps))
 	}
 }

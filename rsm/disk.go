@@ -23,6 +23,14 @@ type DiskTask struct {
 // Empty tells whether there is nothing to do.
 func (t *DiskTask) Empty() bool { return t.Persist == nil && t.Compact == 0 && !t.Check }
 
+// entryBytes is how many bytes its entries have.
+func (t *DiskTask) entryBytes() (bytes int) {
+	for i := range t.Persist.Entries {
+		bytes += t.Persist.Entries[i].Size()
+	}
+	return bytes
+}
+
 // lone tells whether the task is to write a single entry.
 func (t *DiskTask) lone() bool { return t.Persist != nil && len(t.Persist.Entries) == 1 }
 
@@ -32,19 +40,30 @@ type DiskStep struct {
 	Compact  raft.Index
 }
 
+// SaveBytes is how many bytes of entries a Node gives to a Save: with so many, or more, it is full. A log copies them all
+// before it writes them, and none of them is acknowledged before the last one is written: so what a follower gets that
+// was away is written in pieces.
+const SaveBytes = 4 << 20
+
 // DiskSteps returns the calls that perform all waiting tasks, in order: one Save for all of
-// them, which one sync may serve, and then the furthest Compact.
-func DiskSteps(tasks []DiskTask) (steps []DiskStep) {
+// them, which one sync may serve, or several if they have more than full bytes of entries, and
+// then the furthest Compact.
+func DiskSteps(tasks []DiskTask, full int) (steps []DiskStep) {
 	var save, compact DiskStep
-	check := false
+	bytes, check := 0, false
 	for _, t := range tasks {
 		if t.Persist != nil {
 			save.Persists = append(save.Persists, *t.Persist)
+			bytes += t.entryBytes()
+		}
+		if bytes >= full {
+			steps = append(steps, save)
+			save, bytes = DiskStep{}, 0
 		}
 		compact.Compact = max(compact.Compact, t.Compact)
 		check = check || t.Check
 	}
-	if len(save.Persists) > 0 || check {
+	if len(save.Persists) > 0 || check && len(steps) == 0 {
 		steps = append(steps, save)
 	}
 	if compact.Compact > 0 {

@@ -131,7 +131,7 @@ func (n *Node[Op, Result]) runDisk() {
 			return
 		case <-n.disk.wake.C():
 		}
-		for _, step := range DiskSteps(n.disk.take()) {
+		for _, step := range DiskSteps(n.disk.take(), SaveBytes) {
 			last, began := step.lastEntry(), n.now()
 			n.diskCall.begin(began)
 			seq, err := step.Do(n.cfg.Log)

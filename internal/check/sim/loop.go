@@ -206,7 +206,7 @@ func (n *node) addDisk(t rsm.DiskTask) {
 // diskNext does the next step of the disk goroutine.
 func (n *node) diskNext() {
 	if len(n.diskSteps) == 0 {
-		n.diskSteps, n.diskTasks = rsm.DiskSteps(n.diskTasks), nil
+		n.diskSteps, n.diskTasks = rsm.DiskSteps(n.diskTasks, n.w.mix.SaveBytes), nil
 	}
 	if len(n.diskSteps) == 0 {
 		n.diskBusy = false

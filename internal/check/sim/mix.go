@@ -30,6 +30,8 @@ type Mix struct {
 	UnlikeRuns bool
 	// StateDisk: these keep it on a disk of its own, which does not hang with that of the log.
 	StateDisk bool
+	// SaveBytes is how many bytes of entries fill a Save of the log.
+	SaveBytes int
 	// MaxUnwritten is that of state.Config.
 	MaxUnwritten int64
 	// ShortOutcomes: sessions have no room for the result of most transactions, and keep the code.

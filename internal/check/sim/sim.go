@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"balsa.example/raft"
+	"balsa.example/rsm"
 )
 
 // Options say what to run.
@@ -99,7 +100,9 @@ func newWorld(opt Options) *world {
 	}
 	w := &world{opt: opt, rand: rand.New(rand.NewPCG(opt.Seed, 0x62616c7361)), trace: newTrace(opt.Trace)}
 	w.mix = drawMix(w.rand, opt.Faults)
-	if bounds := []int64{0, 0, 500, 4000}; w.mix.Durable { // not drawn: the runs of other seeds stay as they are
+	saves := []int{rsm.SaveBytes, 1, 400} // these two are not drawn: the runs of other seeds stay as they are
+	w.mix.SaveBytes = saves[opt.Seed/4%uint64(len(saves))]
+	if bounds := []int64{0, 0, 500, 4000}; w.mix.Durable {
 		w.mix.MaxUnwritten = bounds[opt.Seed%uint64(len(bounds))]
 	}
 	if opt.Edit != nil {

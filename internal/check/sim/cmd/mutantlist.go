@@ -12,6 +12,8 @@ var mutants = []mutant{
 
 	{name: "ack-before-disk", edit: edit{"raft/follower.go",
 		"f.acknowledged = min(f.matched, r.log.stable)", "f.acknowledged = f.matched"}},
+	{name: "saves-in-disorder", edit: edit{"rsm/disk.go",
+		"			steps = append(steps, save)\n", "			steps = append([]DiskStep{save}, steps...)\n"}},
 	{name: "leader-counts-itself-early", edit: edit{"raft/leader.go",
 		"		return r.log.stable\n", "		return r.log.last()\n"}},
 	{name: "message-before-hard-state", edit: edit{"raft/persist.go",

@@ -29,6 +29,7 @@ type options struct {
 	memory int64         // of each server's control group; 0: no group
 	value  int           // bytes
 	phase  time.Duration // how long each load takes
+	every  time.Duration // how often a load tells how it is going; 0: at its end alone
 	dir    string
 	balsa  string // the program; empty: built from the module around
 }
@@ -38,6 +39,7 @@ func main() {
 	gib := flag.Float64("gib", 5, "GiB of values")
 	mib := flag.Int64("memory", 1024, "of memory: MiB of memory that each server may use, cached pages of files included")
 	flag.DurationVar(&o.phase, "phase", 20*time.Second, "how long each load takes")
+	flag.DurationVar(&o.every, "every", 0, "how often a load tells its latencies, and the processors that each server and the clients use (default: at its end alone)")
 	flag.StringVar(&o.dir, "dir", "", "folder for all files; must not exist (default: a temporary one, which is removed)")
 	flag.StringVar(&o.balsa, "balsa", "", "the balsa to run (default: built from the module around)")
 	flag.Usage = func() {
@@ -66,8 +68,8 @@ func run(ctx context.Context, args []string, o options, w io.Writer) (err error)
 	if len(args) != 1 || measurements[args[0]] == nil {
 		return errors.New("say what to measure: memory, follower or longest; -help tells more")
 	}
-	if o.bytes < int64(100*o.value) || o.phase <= 0 || o.memory < 0 {
-		return errors.New("there must be a hundred values, time for each load, and no negative memory")
+	if o.bytes < int64(100*o.value) || o.phase <= 0 || o.every < 0 || o.memory < 0 {
+		return errors.New("there must be a hundred values, time for each load, and nothing negative")
 	}
 	service.CollectSeldom()
 	if o.dir == "" {

@@ -130,6 +130,9 @@ func (c *cluster) load(ctx context.Context, what string, load loadgen.Load) (*lo
 		return nil, err
 	}
 	g := loadgen.Generator{Systems: systems, Classify: service.KindOf}
+	if c.every > 0 {
+		g.Interval, g.Observe = c.every, c.progress(what)
+	}
 	report, err := g.Run(ctx, load)
 	if err != nil {
 		return nil, err
@@ -146,6 +149,23 @@ func (c *cluster) load(ctx context.Context, what string, load loadgen.Load) (*lo
 	c.say("%s: %s in %s, %s/s, p50 %s, p99 %s, p99.9 %s, longest %s; servers %s each", what, loadgen.Thousands(s.Ops), loadgen.Round(s.Elapsed), loadgen.Thousands(int64(s.PerSecond)),
 		loadgen.Round(l.P50), loadgen.Round(l.P99), loadgen.Round(l.P999), loadgen.Round(l.Max), loadgen.Round((after-before)/time.Duration(s.Ops)))
 	return s, nil
+}
+
+// progress returns what tells how a load is going.
+func (c *cluster) progress(what string) func(loadgen.Progress) {
+	last, _ := c.CPUs() // an error shows in load
+	return func(p loadgen.Progress) {
+		now, err := c.CPUs()
+		if err != nil {
+			return
+		}
+		line := fmt.Sprintf("%s, at %.1f s: %s, p50 %s, p99 %s; processors:", what, p.Elapsed.Seconds(), loadgen.Thousands(p.Ops), loadgen.Round(p.P50), loadgen.Round(p.P99))
+		for i := range members {
+			line += fmt.Sprintf(" n%d %.2f,", i+1, float64(now[i]-last[i])/float64(p.Since))
+		}
+		c.say("%s clients %.2f", line, float64(now[members]-last[members])/float64(p.Since))
+		last = now
+	}
 }
 
 // fill writes all keys once.

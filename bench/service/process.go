@@ -146,14 +146,27 @@ func (p *processes) endpoints() (all []string) {
 
 // CPU is the processor time that the servers have used.
 func (p *processes) CPU() (sum time.Duration, err error) {
-	for _, m := range p.members {
-		used, err := m.used()
-		if err != nil {
-			return 0, err
-		}
-		sum += used
+	used, err := p.CPUs()
+	if err != nil {
+		return 0, err
+	}
+	for _, of := range used[:len(used)-1] {
+		sum += of
 	}
 	return sum, nil
+}
+
+// CPUs is the processor time that each server has used, and behind them this process.
+func (p *processes) CPUs() (used []time.Duration, err error) {
+	for _, m := range p.members {
+		of, err := m.used()
+		if err != nil {
+			return nil, err
+		}
+		used = append(used, of)
+	}
+	own, err := usage.Of(os.Getpid())
+	return append(used, own), err
 }
 
 // stop ends the servers: those that do not within stopTimeout are killed.

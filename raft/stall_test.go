@@ -312,7 +312,11 @@ func TestAFollowerWithoutRoomDoesNotTakeOver(t *testing.T) {
 				c.propose(leader, "0123456789012345678901234567890123456789")
 				c.run(20 * time.Millisecond)
 			}
+			term := c.node(leader).raft.Term()
 			c.run(5 * time.Second) // ten election timeouts
+			if n := c.node(leader).raft; n.Role() != Leader || n.Term() != term {
+				t.Errorf("%s, seed %d: %s has led in term %d, and is %s in term %d: a follower without room has taken over", full.of, seed, leader, term, n.Role(), n.Term())
+			}
 			full.roomMade(c, c.node(b))
 			c.run(time.Second)
 			if !c.commits(20 * time.Second) {

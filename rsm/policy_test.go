@@ -150,3 +150,33 @@ func TestASnapshotIsDueByTheSizeOfTheLastOne(t *testing.T) {
 	log, _ = submitted(single(t, p, 100_000))
 	between("after a start from a large one", log, 50_000)
 }
+
+// TestTheLogIsCutWhenTheDiskHasCaughtUp: a follower may have executed, and have in a snapshot, what its own disk does not
+// have in the log yet. That is cut off when the disk has it, also if no other snapshot follows: a full log would stay full.
+func TestTheLogIsCutWhenTheDiskHasCaughtUp(t *testing.T) {
+	conf := raft.NewConfiguration(1, 2, 3)
+	state := raft.State{Snapshot: raft.SnapshotMeta{Configuration: conf}}
+	r, err := NewReplica[int](raft.Config{ID: 1, Rand: fixedRand{}}, state, SnapshotPolicy{MaxRaftState: 10}, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	m := &raft.AppendEntries{Header: raft.Header{From: 2, To: 1, Term: 1}, Commit: 5, Round: 1}
+	for i := range raft.Index(5) {
+		m.Entries = append(m.Entries, raft.Entry{Term: 1, Index: i + 1, Data: make([]byte, 100)})
+	}
+	got := r.Turn(Events[int]{Messages: []raft.Message{m}}, 1)
+	if len(got.Commands) != 5 || got.Persist == nil {
+		t.Fatalf("%d commands are executed, of five that are committed, and persisted: %v", len(got.Commands), got.Persist)
+	}
+	seq := got.Persist.Seq
+	saved := func(r *Replica[int]) {
+		r.SnapshotDone(raft.SnapshotMeta{Index: 5, Term: 1, Configuration: conf}, 0, true)
+	}
+	got = r.Turn(Events[int]{Applied: 5, Calls: []func(*Replica[int]){saved}}, 2)
+	if got.Compact != 0 {
+		t.Errorf("the log is cut up to %d, and nothing of it is on the disk", got.Compact)
+	}
+	if got = r.Turn(Events[int]{Persisted: seq}, 3); got.Compact != 5 {
+		t.Errorf("when the disk has all five entries the log is cut up to %d", got.Compact)
+	}
+}

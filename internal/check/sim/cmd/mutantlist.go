@@ -151,7 +151,7 @@ var mutants = []mutant{
 	{name: "compact-beyond-own-disk", edit: edit{"rsm/policy.go",
 		"if to := min(r.obsolete, r.core.Durable()); to > r.compacted {", "if to := r.obsolete; to > r.compacted {"}},
 	{name: "compaction-not-repeated", edit: edit{"rsm/turn.go",
-		"		r.core.Persisted(ev.Persisted)\n		r.compactLog()\n", "		r.core.Persisted(ev.Persisted)\n"}},
+		"		r.core.Persisted(ev.Persisted)\n		r.compactLog()\n", "		r.core.Persisted(ev.Persisted)\n"}, tests: [2]string{"./rsm", "^TestTheLogIsCutWhen"}},
 	{name: "apply-behind-snapshot", edit: edit{"rsm/apply.go",
 		"	case e.Index <= a.index:\n", "	case false:\n"}},
 	{name: "wrong-submit-answered", edit: edit{"rsm/replica.go",

@@ -5,6 +5,7 @@
 //	go run ./internal/check/sim/cmd --seed 48 --trace      one seed, event for event
 //	go run ./internal/check/sim/cmd --seed 48 --shrink     and with as few faults as will do
 //	go run ./internal/check/sim/cmd --mutants .            is every known bug found?
+//	go run ./internal/check/sim/cmd --mutants . --part 3/20    the third of twenty parts of them
 package main
 
 import (
@@ -44,8 +45,10 @@ func main() {
 		picture  = flag.String("picture", "", "draw a history that is not linearizable into this HTML file")
 		profile  = flag.String("profile", "", "write a profile of the processor time of the runs into this file")
 		mutants  = flag.String("mutants", "", "put known bugs back, those whose name matches, and tell how many seeds find each")
+		of       = part{1, 1}
 		duration = flag.Duration("duration", 20*time.Second, "how long faults go on in each run, in virtual time")
 	)
+	flag.Var(&of, "part", "with --mutants: only the K-th of N parts of them, as `K/N`")
 	flag.Uint64Var(&s.first, "first", 1, "the first of several seeds")
 	flag.Uint64Var(&s.seeds, "seeds", 100, "how many seeds; 0: without end")
 	flag.IntVar(&s.workers, "workers", 2, "how many runs, or mutants, at a time")
@@ -54,7 +57,7 @@ func main() {
 	flag.BoolVar(&s.twice, "twice", false, "run each seed twice, and demand the same")
 	flag.Parse()
 	if *mutants != "" {
-		os.Exit(runMutants(*mutants, s.first, s.seeds, s.workers))
+		os.Exit(runMutants(*mutants, of, s.first, s.seeds, s.workers))
 	}
 	err := s.read(*faults, *without, *keep, *disk)
 	if err != nil {

@@ -183,7 +183,7 @@ type hunters struct {
 
 // runMutants prints for each mutant whose name matches how many seeds it takes to find it. It
 // returns the exit code: 0 if all were found.
-func runMutants(pattern string, first, seeds uint64, workers int) int {
+func runMutants(pattern string, of part, first, seeds uint64, workers int) int {
 	match, err := regexp.Compile(pattern)
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
@@ -195,8 +195,9 @@ func runMutants(pattern string, first, seeds uint64, workers int) int {
 		return 2
 	}
 	h.mutants = slices.DeleteFunc(slices.Clone(mutants), func(m mutant) bool { return !match.MatchString(m.name) })
+	h.mutants = of.take(h.mutants)
 	if len(h.mutants) == 0 {
-		fmt.Fprintf(os.Stderr, "no mutant matches %q\n", pattern)
+		fmt.Fprintf(os.Stderr, "no mutant of this part matches %q\n", pattern)
 		return 2
 	}
 	fmt.Printf("%-40s %6s %6s  %s\n", "mutant", "seeds", "time", "found by")
@@ -206,6 +207,29 @@ func runMutants(pattern string, first, seeds uint64, workers int) int {
 	}
 	all.Wait()
 	return h.summary()
+}
+
+// part is one of so many parts of the mutants, counted from 1, each of which has some of every kind.
+type part struct{ number, of int }
+
+// Set implements flag.Value.
+func (p *part) Set(text string) error {
+	var read part
+	if n, err := fmt.Sscanf(text, "%d/%d", &read.number, &read.of); n < 2 || err != nil || read.String() != text || read.number < 1 || read.number > read.of {
+		return errors.New("want K/N, as 3/20")
+	}
+	*p = read
+	return nil
+}
+
+// String implements flag.Value.
+func (p *part) String() string { return fmt.Sprintf("%d/%d", p.number, p.of) }
+
+func (p *part) take(all []mutant) (taken []mutant) {
+	for i := p.number - 1; i < len(all); i += p.of {
+		taken = append(taken, all[i])
+	}
+	return taken
 }
 
 func (h *hunters) work() {

@@ -239,10 +239,10 @@ func TestDiskStepsAreOneSaveThenTheFurthestCompaction(t *testing.T) {
 func TestASaveIsBounded(t *testing.T) {
 	const size = SaveBytes / 4
 	var tasks []DiskTask
-	for seq := uint64(1); seq <= 11; seq++ {
+	for seq := uint64(1); seq <= 12; seq++ {
 		tasks = append(tasks, DiskTask{Persist: &raft.Persist{Seq: seq, Entries: []raft.Entry{{Index: raft.Index(seq), Data: make([]byte, size)}}}})
 	}
-	tasks[7].Compact, tasks[10].Check = 5, true
+	tasks[7].Compact, tasks[11].Check = 5, true
 	steps := DiskSteps(tasks, SaveBytes)
 	next, sizes := uint64(1), []int(nil)
 	for _, s := range steps[:len(steps)-1] {
@@ -254,11 +254,14 @@ func TestASaveIsBounded(t *testing.T) {
 			next++
 		}
 	}
-	if next != 12 || !slices.Equal(sizes, []int{4, 4, 3}) || steps[len(steps)-1].Compact != 5 {
+	if next != 13 || !slices.Equal(sizes, []int{4, 4, 4}) || steps[len(steps)-1].Compact != 5 {
 		t.Errorf("Saves of %v up to %d, then %v", sizes, next-1, steps[len(steps)-1])
 	}
 	tasks[0].Persist.Entries[0].Data, tasks[0].Check = make([]byte, 3*SaveBytes), true
 	if steps := DiskSteps(tasks[:1], SaveBytes); len(steps) != 1 || len(steps[0].Persists) != 1 {
 		t.Errorf("one large Persist makes %d steps", len(steps))
+	}
+	if steps := DiskSteps([]DiskTask{{Check: true}}, SaveBytes); len(steps) != 1 || len(steps[0].Persists) != 0 || steps[0].Compact != 0 {
+		t.Errorf("of a Check alone %v is to be done, want an empty Save", steps)
 	}
 }

@@ -46,7 +46,7 @@ type DiskStep struct {
 const SaveBytes = 4 << 20
 
 // DiskSteps returns the calls that perform all waiting tasks, in order: one Save for all of
-// them, which one sync may serve, or several if they have more than full bytes of entries, and
+// them, which one sync may serve, or several if they have full bytes of entries or more, and
 // then the furthest Compact.
 func DiskSteps(tasks []DiskTask, full int) (steps []DiskStep) {
 	var save, compact DiskStep

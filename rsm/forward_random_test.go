@@ -301,7 +301,7 @@ func (g *disorder) arrive(m raft.Message) {
 
 // write makes the first writes of a node durable.
 func (g *disorder) write(n *disorderNode, count int) {
-	steps, persisted := DiskSteps(n.writes[:count], SaveBytes), uint64(0)
+	steps, persisted := DiskSteps(n.writes[:count], 1+g.rand.IntN(200)), uint64(0)
 	n.writes = n.writes[count:]
 	for _, s := range steps {
 		seq, err := s.Do(n.disk)

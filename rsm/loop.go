@@ -132,6 +132,9 @@ func (n *Node[Op, Result]) runDisk() {
 		case <-n.disk.wake.C():
 		}
 		for _, step := range DiskSteps(n.disk.take(), SaveBytes) {
+			if n.stopping() {
+				return // nothing of the rest was promised
+			}
 			last, began := step.lastEntry(), n.now()
 			n.diskCall.begin(began)
 			seq, err := step.Do(n.cfg.Log)

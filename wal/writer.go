@@ -9,8 +9,9 @@ import (
 )
 
 // maxKeptBuffer is how large a buffer is kept between two Saves, in bytes, if it is far
-// too large for what was just saved. To grow one costs more than to fill it.
-const maxKeptBuffer = 4 << 20
+// too large for what was just saved. To grow one costs more than to fill it. It is more than
+// a full Save takes (rsm.SaveBytes).
+const maxKeptBuffer = 8 << 20
 
 // writer appends frames to the log, and moves on to the next segment when one is full.
 type writer struct {

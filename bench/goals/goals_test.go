@@ -21,7 +21,7 @@ func TestTheMeasurementsWork(t *testing.T) {
 	if err := service.Build(t.Context(), program); err != nil {
 		t.Fatal(err)
 	}
-	small := options{bytes: 4 << 20, value: 4 << 10, phase: 300 * time.Millisecond, balsa: program}
+	small := options{bytes: 4 << 20, value: 4 << 10, phase: 300 * time.Millisecond, every: 50 * time.Millisecond, balsa: program}
 	limited := small
 	limited.memory = 256 << 20
 	for _, tt := range []struct {
@@ -29,7 +29,7 @@ func TestTheMeasurementsWork(t *testing.T) {
 		options
 		want []string
 	}{
-		{"memory", "memory", limited, []string{"it runs", "puts of new keys:", "puts of random keys:", "gets of random keys:"}},
+		{"memory", "memory", limited, []string{"it runs", "puts of new keys:", "puts of random keys:", "processors of the clients and servers:", "gets of random keys:"}},
 		{"follower", "follower", small, []string{"the disk writes", "the follower got", "half of the full load is held"}},
 		{"longest", "longest", small, []string{"while files are written:", "while files are written anew:", "while files are received:", "written files anew"}},
 	} {

@@ -9,12 +9,14 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"syscall"
 	"text/tabwriter"
 	"time"
 
 	"balsa.example/bench/cgroup"
 	"balsa.example/bench/service"
+	"balsa.example/bench/usage"
 	"balsa.example/internal/loadgen"
 )
 
@@ -28,6 +30,7 @@ const (
 // rig runs a measurement.
 type rig struct {
 	options
+	mu       sync.Mutex // to write: a load tells how it is going beside what else happens
 	w        io.Writer
 	began    time.Time
 	clusters int
@@ -36,6 +39,8 @@ type rig struct {
 
 // say tells what was seen, and when.
 func (r *rig) say(format string, args ...any) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
 	fmt.Fprintf(r.w, "%6.1f s  %s\n", time.Since(r.began).Seconds(), fmt.Sprintf(format, args...))
 }
 
@@ -151,21 +156,28 @@ func (c *cluster) load(ctx context.Context, what string, load loadgen.Load) (*lo
 	return s, nil
 }
 
-// progress returns what tells how a load is going.
+// progress returns what tells how a load is going. The processor time of a server is known to a hundredth of a second.
 func (c *cluster) progress(what string) func(loadgen.Progress) {
-	last, _ := c.CPUs() // an error shows in load
+	last, since := c.processorTimes(), time.Now()
 	return func(p loadgen.Progress) {
-		now, err := c.CPUs()
-		if err != nil {
-			return
+		now, at := c.processorTimes(), time.Now()
+		line := fmt.Sprintf("%s, at %.1f s: %s, p50 %s, p99 %s", what, p.Elapsed.Seconds(), loadgen.Thousands(p.Ops), loadgen.Round(p.P50), loadgen.Round(p.P99))
+		if len(now) == len(last) {
+			line += "; processors of the clients and servers:"
+			for i := range now {
+				line += fmt.Sprintf(" %.2f", float64(now[i]-last[i])/float64(at.Sub(since)))
+			}
 		}
-		line := fmt.Sprintf("%s, at %.1f s: %s, p50 %s, p99 %s; processors:", what, p.Elapsed.Seconds(), loadgen.Thousands(p.Ops), loadgen.Round(p.P50), loadgen.Round(p.P99))
-		for i := range members {
-			line += fmt.Sprintf(" n%d %.2f,", i+1, float64(now[i]-last[i])/float64(p.Since))
-		}
-		c.say("%s clients %.2f", line, float64(now[members]-last[members])/float64(p.Since))
-		last = now
+		c.say("%s", line)
+		last, since = now, at
 	}
+}
+
+// processorTimes are those of this process and of the servers, or fewer while one of them starts.
+func (c *cluster) processorTimes() []time.Duration {
+	own, _ := usage.Self()
+	servers, _ := c.CPUs()
+	return append([]time.Duration{own}, servers...)
 }
 
 // fill writes all keys once.

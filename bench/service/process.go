@@ -147,16 +147,13 @@ func (p *processes) endpoints() (all []string) {
 // CPU is the processor time that the servers have used.
 func (p *processes) CPU() (sum time.Duration, err error) {
 	used, err := p.CPUs()
-	if err != nil {
-		return 0, err
-	}
-	for _, of := range used[:len(used)-1] {
+	for _, of := range used {
 		sum += of
 	}
-	return sum, nil
+	return sum, err
 }
 
-// CPUs is the processor time that each server has used, and behind them this process.
+// CPUs is the processor time that each server has used.
 func (p *processes) CPUs() (used []time.Duration, err error) {
 	for _, m := range p.members {
 		of, err := m.used()
@@ -165,8 +162,7 @@ func (p *processes) CPUs() (used []time.Duration, err error) {
 		}
 		used = append(used, of)
 	}
-	own, err := usage.Of(os.Getpid())
-	return append(used, own), err
+	return used, nil
 }
 
 // stop ends the servers: those that do not within stopTimeout are killed.

@@ -59,6 +59,10 @@ func main() {
 	if *mutants != "" {
 		os.Exit(runMutants(*mutants, of, s.first, s.seeds, s.workers))
 	}
+	if of != (part{1, 1}) {
+		fmt.Fprintln(os.Stderr, "--part is of --mutants")
+		os.Exit(2)
+	}
 	err := s.read(*faults, *without, *keep, *disk)
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)

@@ -209,13 +209,14 @@ func runMutants(pattern string, of part, first, seeds uint64, workers int) int {
 	return h.summary()
 }
 
-// part is one of so many parts of the mutants, counted from 1, each of which has some of every kind.
+// part is one of so many parts of the mutants, counted from 1. Neighbours in a list, which are alike, are in different parts.
 type part struct{ number, of int }
 
 // Set implements flag.Value.
 func (p *part) Set(text string) error {
 	var read part
-	if n, err := fmt.Sscanf(text, "%d/%d", &read.number, &read.of); n < 2 || err != nil || read.String() != text || read.number < 1 || read.number > read.of {
+	_, err := fmt.Sscanf(text, "%d/%d", &read.number, &read.of)
+	if err != nil || read.String() != text || read.number < 1 || read.number > read.of {
 		return errors.New("want K/N, as 3/20")
 	}
 	*p = read

@@ -62,9 +62,7 @@ func MessageSize(m Message) int {
 	n := messageOverhead
 	switch m := m.(type) {
 	case *AppendEntries:
-		for i := range m.Entries {
-			n += m.Entries[i].Size()
-		}
+		n += sizeOf(m.Entries)
 	case *Propose:
 		n += len(m.Data)
 	case *InstallSnapshot:

@@ -141,3 +141,6 @@ type Persist struct {
 	// no gap between them and the entries before.
 	Entries []Entry
 }
+
+// EntryBytes is how much its entries take up, in the measure of Entry.Size.
+func (p *Persist) EntryBytes() int { return sizeOf(p.Entries) }

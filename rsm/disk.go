@@ -23,14 +23,6 @@ type DiskTask struct {
 // Empty tells whether there is nothing to do.
 func (t *DiskTask) Empty() bool { return t.Persist == nil && t.Compact == 0 && !t.Check }
 
-// entryBytes is how many bytes its entries have.
-func (t *DiskTask) entryBytes() (bytes int) {
-	for i := range t.Persist.Entries {
-		bytes += t.Persist.Entries[i].Size()
-	}
-	return bytes
-}
-
 // lone tells whether the task is to write a single entry.
 func (t *DiskTask) lone() bool { return t.Persist != nil && len(t.Persist.Entries) == 1 }
 
@@ -54,7 +46,7 @@ func DiskSteps(tasks []DiskTask, full int) (steps []DiskStep) {
 	for _, t := range tasks {
 		if t.Persist != nil {
 			save.Persists = append(save.Persists, *t.Persist)
-			bytes += t.entryBytes()
+			bytes += t.Persist.EntryBytes()
 		}
 		if bytes >= full {
 			steps = append(steps, save)

@@ -133,10 +133,8 @@ func (w *writer) encode(ps []raft.Persist, checkpoint bool) (position, error) {
 
 // size returns about how many bytes ps take in a frame.
 func size(ps []raft.Persist) (bytes int) {
-	for _, p := range ps {
-		for i := range p.Entries {
-			bytes += p.Entries[i].Size()
-		}
+	for i := range ps {
+		bytes += ps[i].EntryBytes()
 	}
 	return bytes
 }

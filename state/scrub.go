@@ -157,10 +157,11 @@ func atMostTwice(read func() error) error {
 
 // nextScrub chooses the run to read.
 func (m *Machine) nextScrub() (run.Info, bool) {
-	if mf := m.files.current.Load(); mf == nil || m.files.received != nil || len(mf.runs) == 0 {
+	mf := m.files.current.Load()
+	if mf == nil || m.files.received != nil || len(mf.runs) == 0 {
 		return run.Info{}, false
 	}
-	runs := m.files.current.Load().runs
+	runs := mf.runs
 	s := &m.scrubs
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -14,7 +14,7 @@ var damaged = []mutant{
 	{name: "no-descriptors-left-is-damage", edit: edit{"kv/run/errors.go",
 		"[]error{syscall.EMFILE, ", "[]error{"}, tests: [2]string{"./kv/run", "Damage"}},
 	{name: "run-in-use-not-scrubbed", edit: edit{"state/scrub.go",
-		"	runs := m.files.current.Load().runs\n", "	runs := m.files.current.Load().runs[:len(m.files.current.Load().runs)-1]\n"}, tests: stateDamageTests},
+		"	runs := mf.runs\n", "	runs := mf.runs[:len(mf.runs)-1]\n"}, tests: stateDamageTests},
 	{name: "small-file-not-noticed-as-it-is-sent", edit: edit{"state/receive.go",
 		"errors.Join(m.noticed(err), m.files.unpin(mf))", "errors.Join(err, m.files.unpin(mf))"}, tests: stateDamageTests},
 	{name: "lost-manifest-takes-the-history-along", edit: edit{"state/durable.go",

@@ -24,8 +24,8 @@ type Config struct {
 	Cluster uint64
 	ID      raft.NodeID
 	// Pace is called while files are written, with the number of bytes. It may rest for some times as long as was
-	// worked since it was called before. May be nil.
-	Pace func(bytes, times int)
+	// worked since it was called before, and tells whether it lets others go first. May be nil.
+	Pace func(bytes, times int) (gentle bool)
 	// Gently calls f, and returns when it has ended. It may let others go first meanwhile. It is for what this member does
 	// to get the state of another one. May be nil.
 	Gently func(f func())
@@ -77,6 +77,7 @@ func New(cfg Config) *Machine {
 func (m *Machine) runOptions(mf *manifest) run.Options {
 	return run.Options{
 		FS: m.cfg.FS, Dir: m.cfg.Dir, Cluster: mf.historyIn(m.cfg.Cluster), RunBytes: m.cfg.RunBytes, CacheBytes: m.cfg.CacheBytes,
+		Gentle: m.gentle.Load,
 	}
 }
 
@@ -209,10 +210,11 @@ func (m *Machine) Checkpoint(position raft.SnapshotMeta) rsm.CheckpointWork {
 		if err := m.passOver(p, position, mark); err != nil {
 			return 0, err
 		}
-		runs, written, err := p.history.Flush(ctx, mark, m.pause)
+		runs, written, err := p.history.Flush(ctx, mark, m.resting(m.flushes.next()))
 		if err != nil {
 			return written, failed(err)
 		}
+		m.flushes.ended(written, p.history.Unwritten())
 		mf := &manifest{position: position, history: p.historyID, hash: hash, compacted: small.totals.Compacted(), runs: runs}
 		mf.small.number = p.history.NewFile()
 		mf.small.bytes, mf.small.checksum, err = m.files.write(smallName(mf.small.number), small)

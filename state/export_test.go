@@ -33,3 +33,9 @@ func (m *Machine) Unwritten() int64 { return m.present.Load().history.Unwritten(
 type Leisure struct{ of leisure }
 
 func (l *Leisure) Next(all, left int64) int { return l.of.next(historySize{all, left}) }
+
+// Flushes says how much checkpoints rest.
+type Flushes struct{ of flushes }
+
+func (f *Flushes) Next() int                 { return f.of.next() }
+func (f *Flushes) Ended(written, left int64) { f.of.ended(written, left) }

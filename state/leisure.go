@@ -1,16 +1,50 @@
 package state
 
+// rests is how many times as long as it works something rests that can wait; 0: it was not done yet. Commands wait for
+// the processors and the disk that it uses, so it rests far longer than it works, and less only where it does not get on
+// fast enough.
+type rests int
+
+// mostRests leaves what rests so long a ninth of the time: a rewrite reads 35 MB/s where it could read 300.
+const mostRests = 8
+
+// next changes how long it rests, and returns that.
+func (r *rests) next(hurry bool) int {
+	switch {
+	case *r == 0:
+		*r = mostRests
+	case hurry:
+		*r = max(*r/2, 1)
+	default:
+		*r = min(*r*2, mostRests)
+	}
+	return int(*r)
+}
+
+// flushes says how much a checkpoint rests while it writes history: less where much comes meanwhile, so that the log is not
+// full by then. The last third of its bound is for what comes in bursts: there nothing rests (see rsm.Expediter).
+type flushes struct {
+	rests  rests
+	behind bool // too much came during the last one
+}
+
+// noHurry is how many bytes of history that come during a checkpoint are no reason to hurry.
+const noHurry = 16 << 20
+
+// next returns how many times as long as it works the next checkpoint rests.
+func (f *flushes) next() int { return f.rests.next(f.behind) }
+
+// ended tells that a checkpoint has written so many bytes, and how many are to be written now.
+func (f *flushes) ended(written, left int64) { f.behind = left > max(written, noHurry) }
+
 // leisure says how much a rewrite rests. All members compact at the same revision, and so rewrite at the same time: a majority
-// is busy with it, and commands wait for its processors. So a rewrite rests far longer than it works, and less only where
-// there is more and more garbage all the same.
+// is busy with it.
 type leisure struct {
-	rests  int   // how many times as long as it works; 0: there was no rewrite yet
+	rests  rests
 	excess int64 // bytes of garbage beyond what is tolerable, at the last rewrite
 }
 
 const (
-	// mostRests leaves a rewrite a ninth of the time: it reads 35 MB/s where it could read 300.
-	mostRests = 8
 	// tolerable times the records that are alive, and two runs, are no reason to hurry.
 	tolerable    = 1.4
 	tolerableToo = 64 << 20
@@ -22,14 +56,10 @@ type historySize struct{ all, left int64 }
 // next returns how many times as long as it works the next rewrite rests.
 func (l *leisure) next(size historySize) int {
 	excess := max(0, size.all-tolerableToo-int64(tolerable*float64(size.left)))
-	switch {
-	case l.rests == 0 || excess == 0:
+	if excess == 0 {
 		l.rests = mostRests
-	case excess > l.excess:
-		l.rests = max(l.rests/2, 1)
-	default:
-		l.rests = min(l.rests*2, mostRests)
 	}
+	hurry := excess > l.excess
 	l.excess = excess
-	return l.rests
+	return l.rests.next(hurry)
 }

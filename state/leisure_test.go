@@ -2,9 +2,12 @@ package state_test
 
 import (
 	"slices"
+	"strings"
 	"testing"
 	"testing/synctest"
 
+	"balsa.example/internal/check/crashfs"
+	"balsa.example/raft"
 	"balsa.example/state"
 )
 
@@ -35,11 +38,12 @@ func TestARewriteThatIsWaitedForHurries(t *testing.T) {
 		var rests []int
 		goOn := make(chan struct{}, 1)
 		rewriting := false
-		d, disk := littered(t, 1, func(_, times int) {
+		d, disk := littered(t, 1, func(_, times int) bool {
 			if rewriting {
 				rests = append(rests, times)
 				<-goOn
 			}
+			return true
 		})
 		disk.bytes = 1 << 40
 		rewriting = true
@@ -69,4 +73,45 @@ func TestARewriteThatIsWaitedForHurries(t *testing.T) {
 		}
 		<-maintained
 	})
+}
+
+// A checkpoint rests far longer than it works, and the next one less where more came meanwhile than it wrote.
+func TestCheckpointsHurryWhereTheyDoNotKeepUp(t *testing.T) {
+	const mib = 1 << 20
+	var rests []int
+	var f state.Flushes
+	for _, flush := range []struct{ written, left int64 }{
+		{50 * mib, 20 * mib}, {20 * mib, 20 * mib}, {1, 16 * mib}, // nothing to hurry for
+		{20 * mib, 21 * mib}, {1, 17 * mib}, {50 * mib, 100 * mib}, {100 * mib, 200 * mib}, {100 * mib, 101 * mib},
+		{200 * mib, 20 * mib}, {200 * mib, 20 * mib}, {200 * mib, 20 * mib}, {200 * mib, 20 * mib},
+	} {
+		rests = append(rests, f.Next())
+		f.Ended(flush.written, flush.left)
+	}
+	if want := []int{8, 8, 8, 8, 4, 2, 1, 1, 1, 2, 4, 8}; !slices.Equal(rests, want) {
+		t.Errorf("checkpoints rest %v times as long as they work, want %v", rests, want)
+	}
+}
+
+// More comes while a checkpoint is written than it writes: the next one rests half as long.
+func TestACheckpointKnowsWhatCameMeanwhile(t *testing.T) {
+	var rests []int
+	came := false
+	d := &deleting{t: t, fs: crashfs.NewCrashableMem(), position: raft.SnapshotMeta{Term: 1, Configuration: raft.NewConfiguration(1)}}
+	d.m = state.New(state.Config{FS: d.fs, Dir: "state", Cluster: 7, ID: 1, CacheBytes: -1, Pace: func(_, times int) bool {
+		for i := 0; !came && i < 17; i++ { // MiB
+			d.do(set(keyOf(i), strings.Repeat("v", 1<<20)))
+		}
+		came, rests = true, append(rests, times)
+		return true
+	}})
+	if _, _, err := d.m.Open(); err != nil {
+		t.Fatal(err)
+	}
+	d.do(set("k", "v"))
+	d.checkpoint()
+	d.checkpoint()
+	if rests = slices.Compact(rests); !slices.Equal(rests, []int{8, 4}) {
+		t.Errorf("the checkpoints rest %v times as long as they work, want 8 and then 4", rests)
+	}
 }

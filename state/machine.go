@@ -34,8 +34,12 @@ type Machine struct {
 	purging chan struct{}
 	// leisure says how much rewrites rest. It is Maintain's.
 	leisure leisure
+	// flushes says how much checkpoints rest. It is whose turn it is to write files (see files.begin).
+	flushes flushes
 	// waits: commands wait for what is written in the background, which does not rest meanwhile (see pause).
 	waits atomic.Bool
+	// gentle: what is written in the background rested long when it last could.
+	gentle atomic.Bool
 	// executed counts commands; nil: nobody asks.
 	executed *executed
 

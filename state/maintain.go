@@ -192,7 +192,7 @@ func (m *Machine) rewrite(p *present, group []uint32, rests int) (err error) {
 	end := m.begin(WorkRewrite)
 	defer func() { end(err) }()
 	purged := p.keys.Purged()
-	w, err := p.history.Rewrite(m.ctx, group, p.wanted(m.files.current.Load(), group[0]), func(bytes int) { m.rest(bytes, rests) })
+	w, err := p.history.Rewrite(m.ctx, group, p.wanted(m.files.current.Load(), group[0]), m.resting(rests))
 	if err != nil {
 		return err
 	}

@@ -134,7 +134,7 @@ func (m *Machine) Scrub() (s Scrubbed, err error) {
 	defer func() { end(err) }()
 	history := m.present.Load().history
 	s = Scrubbed{Path: history.Files().Path(info.File), Bytes: info.Bytes}
-	err = atMostTwice(func() error { return history.Files().Verify(m.ctx, info, m.pause) })
+	err = atMostTwice(func() error { return history.Files().Verify(m.ctx, info, m.resting(mostRests)) })
 	if c := new(run.CorruptError); errors.As(err, &c) {
 		s.Damage = c
 		ctx, ended := m.files.repairing(m.ctx)

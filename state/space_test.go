@@ -67,7 +67,7 @@ func (f *smallDiskFile) WriteAt(b []byte, at int64) (int, error) {
 }
 
 // littered is a member with keys of which it has deleted some, one after as many that it keeps.
-func littered(t *testing.T, keeps int, pace func(bytes, times int)) (*deleting, *smallDisk) {
+func littered(t *testing.T, keeps int, pace func(bytes, times int) bool) (*deleting, *smallDisk) {
 	disk := &smallDisk{crashfs.NewCrashableMem(), 1 << 40}
 	d := &deleting{t: t, fs: disk.Mem, position: raft.SnapshotMeta{Term: 1, Configuration: raft.NewConfiguration(1)}}
 	d.m = state.New(state.Config{FS: disk, Dir: "state", Cluster: 7, ID: 1, RunBytes: 8 << 10, CacheBytes: -1, Pace: pace})

@@ -38,15 +38,21 @@ func (m *Machine) boundUnwritten(p *present) {
 // pause is Config.Pace, but for what commands wait for. It may rest as long as was worked.
 func (m *Machine) pause(bytes int) { m.rest(bytes, 1) }
 
+// resting is a pause that may rest so many times as long as was worked.
+func (m *Machine) resting(times int) (pause func(bytes int)) {
+	return func(bytes int) { m.rest(bytes, times) }
+}
+
 // rest is a pause of so many times what was worked, if nothing waits for it.
 func (m *Machine) rest(bytes, times int) {
 	if m.cfg.Pace == nil || m.waits.Load() {
+		m.gentle.Store(false)
 		return
 	}
 	if m.files.waiting.Load() > 0 {
 		times = 1
 	}
-	m.cfg.Pace(bytes, times)
+	m.gentle.Store(m.cfg.Pace(bytes, times) && times > 1)
 }
 
 // writeHistory writes what is in memory alone, unless a checkpoint that it has to wait for leaves less than most of it.

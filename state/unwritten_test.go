@@ -23,7 +23,7 @@ const (
 )
 
 // copying is a member whose commands copy a large value, and that keeps little of its history in memory alone.
-func copying(t *testing.T, disk *smallDisk, pace func(bytes, times int)) *deleting {
+func copying(t *testing.T, disk *smallDisk, pace func(bytes, times int) bool) *deleting {
 	t.Helper()
 	d := &deleting{t: t, fs: disk.Mem, position: raft.SnapshotMeta{Term: 1, Configuration: raft.NewConfiguration(1)}}
 	d.m = state.New(state.Config{FS: disk, Dir: "state", Cluster: 7, ID: 1, RunBytes: 32 << 10, CacheBytes: -1, MaxUnwritten: mostWanted, Pace: pace})
@@ -95,7 +95,7 @@ func TestCommandsWaitForASlowDisk(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		goOn := make(chan struct{})
 		paces := 0
-		d := copying(t, &smallDisk{crashfs.NewCrashableMem(), 1 << 40}, func(int, int) { paces++; <-goOn })
+		d := copying(t, &smallDisk{crashfs.NewCrashableMem(), 1 << 40}, func(int, int) bool { paces++; <-goOn; return true })
 		d.do(copyLarge())
 		work := d.m.Checkpoint(d.position)
 		written, done := make(chan error, 1), make(chan struct{})

@@ -6,8 +6,8 @@ import (
 	"time"
 )
 
-// What is done in the background rests for some times as long as it has worked, but never long, and not at all when it is
-// urgent, or has only just begun, or nobody waits any more.
+// What is done in the background rests for some times as long as it has worked, but never long, and not for so
+// short that it would be woken late, and not at all when it is urgent, or has only just begun, or nobody waits any more.
 func TestRestsOfWhatIsDoneInTheBackground(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		done := make(chan struct{})
@@ -15,7 +15,9 @@ func TestRestsOfWhatIsDoneInTheBackground(t *testing.T) {
 		rest := func(worked time.Duration, times int) time.Duration {
 			time.Sleep(worked)
 			began := time.Now()
-			p.pause(0, times)
+			if gentle := p.pause(0, times); gentle == p.urgent.Load() {
+				t.Errorf("it says that it is gentle: %t; urgent: %t", gentle, p.urgent.Load())
+			}
 			return time.Since(began)
 		}
 		const ms = time.Millisecond
@@ -23,7 +25,7 @@ func TestRestsOfWhatIsDoneInTheBackground(t *testing.T) {
 			worked time.Duration
 			times  int
 			want   time.Duration
-		}{{2 * ms, 1, 2 * ms}, {2 * ms, 8, 16 * ms}, {30 * ms, 8, longestRest}, {longestRest - 1, 8, longestRest}, {longestRest, 8, 0}, {time.Hour, 1, 0}} {
+		}{{shortestRest / 16, 8, 0}, {shortestRest / 16, 8, shortestRest}, {2 * ms, 1, 2 * ms}, {2 * ms, 8, 16 * ms}, {30 * ms, 8, longestRest}, {longestRest - 1, 8, longestRest}, {longestRest, 8, 0}, {time.Hour, 1, 0}} {
 			if got := rest(tt.worked, tt.times); got != tt.want {
 				t.Errorf("it rests %s after %s of work with %d times, want %s", got, tt.worked, tt.times, tt.want)
 			}

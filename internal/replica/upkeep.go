@@ -113,24 +113,36 @@ func (u *upkeep) scrub(next *time.Timer) error {
 	return err
 }
 
-// pace lets what is written in the background rest as long as it has worked, so that it gets
-// half of the disk at most, and what waits for the disk never waits long.
+// pace lets what is done in the background rest for some times as long as it has worked, so that others have the disk and
+// the processors meanwhile, and what waits for them never waits long.
 type pace struct {
 	urgent atomic.Bool     // no rest
 	done   <-chan struct{} // closed when nothing rests any more
 	rested time.Time
 }
 
-// longestRest bounds a rest, and tells work from the time between two pieces of work.
-const longestRest = 100 * time.Millisecond
+const (
+	// shortestRest is how long a rest is at least: until then it works on. The kernel may wake it a millisecond late (see
+	// machine.StartAnew), so that shorter ones would be far longer than they should.
+	shortestRest = 500 * time.Microsecond
+	// longestRest bounds a rest, and tells work from the time between two pieces of work.
+	longestRest = 100 * time.Millisecond
+)
 
-func (p *pace) pause(_, times int) {
+// pause tells whether it may rest.
+func (p *pace) pause(_, times int) (gentle bool) {
+	gentle = !p.urgent.Load()
 	worked := time.Since(p.rested)
-	if !p.urgent.Load() && worked < longestRest {
+	if gentle && worked < longestRest {
+		rest := worked * time.Duration(times)
+		if rest < shortestRest {
+			return gentle
+		}
 		select {
-		case <-time.After(min(worked*time.Duration(times), longestRest)):
+		case <-time.After(min(rest, longestRest)):
 		case <-p.done:
 		}
 	}
 	p.rested = time.Now()
+	return gentle
 }

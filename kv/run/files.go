@@ -16,12 +16,12 @@ import (
 )
 
 const (
-	// pieceBytes is what is read or written at once.
+	// pieceBytes is what is read or written at once, and written between two syncs. With much less the disk would not get
+	// to write at its speed.
 	pieceBytes = 1 << 20
-	// syncBytes is how much is written between two syncs. The syncs of the log wait for the same disk, so
-	// each of these holds them up for as long as the disk takes for that. With much less the disk would
-	// not get to write at its speed.
-	syncBytes = 1 << 20
+	// gentlePiece is the same where nobody waits for it. The syncs of the log wait for the same disk, and commands for the
+	// same processors, so each piece holds them up for as long as it takes.
+	gentlePiece = 256 << 10
 )
 
 // Files are the files of runs in a directory. Its methods need no History, and any goroutine may
@@ -31,6 +31,9 @@ type Files struct {
 	Dir string
 	// Cluster stands in each file. A file of another cluster is corrupt.
 	Cluster uint64
+	// Gentle tells whether what a Flush or a Rewrite writes can wait, so that others use the disk between small pieces.
+	// nil: it cannot. What comes from others is written as fast as it comes.
+	Gentle func() bool
 }
 
 const filePrefix = "run-"
@@ -111,6 +114,7 @@ type writer struct {
 	unsynced int64
 	digest   xxhash.Digest
 	pace     func(bytes int)
+	gentle   func() bool        // nil: it cannot wait
 	uncached vfs.UncachedWriter // nil: all goes through the system's cache
 }
 
@@ -133,7 +137,8 @@ func (w *writer) write(ctx context.Context, b []byte) error {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		piece := b[:min(len(b), pieceBytes)]
+		most := w.mostAtOnce()
+		piece := b[:min(len(b), most)]
 		if _, err := w.to().WriteAt(piece, w.at); err != nil {
 			return fmt.Errorf("run: write %s: %w", w.name, err)
 		}
@@ -141,7 +146,7 @@ func (w *writer) write(ctx context.Context, b []byte) error {
 		w.at += int64(len(piece))
 		w.unsynced += int64(len(piece))
 		b = b[len(piece):]
-		if w.unsynced >= syncBytes {
+		if w.unsynced >= int64(most) {
 			if err := w.sync(); err != nil {
 				return err
 			}
@@ -151,6 +156,14 @@ func (w *writer) write(ctx context.Context, b []byte) error {
 		}
 	}
 	return nil
+}
+
+// mostAtOnce is how many bytes may be written at once, and without a sync.
+func (w *writer) mostAtOnce() int {
+	if w.gentle != nil && w.gentle() {
+		return gentlePiece
+	}
+	return pieceBytes
 }
 
 // to is where pieces are written.

@@ -13,7 +13,7 @@ import (
 // When the manifest is durable too, Open gives back the history up to the mark. written is what was
 // written, also before an error.
 //
-// It writes in pieces of 1 MiB, syncs each, and calls pace after it, which may wait. While it computes
+// It writes in pieces of 1 MiB, or of 256 KiB while it is to be gentle, syncs each, and calls pace after it, which may wait. While it computes
 // the index of a run it calls pace with 0 bytes.
 // Runs that are full get their footer. After an error it can be called again, unless the error is
 // ErrFailed. Marks never go back.
@@ -125,6 +125,7 @@ func (f Files) write(
 	if err != nil {
 		return info, r.digest, 0, err
 	}
+	w.gentle = f.Gentle
 	for _, b := range mem.pieces(uint32(info.Bytes), to.offset) {
 		if err = w.write(ctx, b); err != nil {
 			break

@@ -20,6 +20,8 @@ type Options struct {
 	RunBytes int64
 	// CacheBytes is how much of the newest sealed runs stays in memory. 0: 64 MiB; below 0: nothing.
 	CacheBytes int64
+	// Gentle is that of Files.
+	Gentle func() bool
 	// OpenFiles is how many files are kept open for reading. 0: 512.
 	OpenFiles int
 }
@@ -95,7 +97,7 @@ func Open(opts Options, infos []Info, nextFile uint32) (*History, error) {
 	if err := CheckInfos(infos, nextFile); err != nil {
 		return nil, err
 	}
-	h := &History{opts: opts, files: Files{FS: opts.FS, Dir: opts.Dir, Cluster: opts.Cluster}, whole: true}
+	h := &History{opts: opts, files: Files{FS: opts.FS, Dir: opts.Dir, Cluster: opts.Cluster, Gentle: opts.Gentle}, whole: true}
 	h.open = newOpenFiles(h.files, opts.OpenFiles)
 	h.mu.next = nextFile
 	byFile := map[uint32]*run{}

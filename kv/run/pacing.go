@@ -1,9 +1,9 @@
 package run
 
 const (
-	// pacedBytes is how much is done between two calls of a pace: with a record of 1 KiB some 0.3 ms
+	// pacedBytes is how much is done between two calls of a pace: with a record of 1 KiB some 0.1 ms
 	// of work.
-	pacedBytes = 1 << 20
+	pacedBytes = gentlePiece
 	// recordWork is what a record counts beside its own bytes: a look at it takes about as long as to
 	// read and copy so many.
 	recordWork = 1 << 10

@@ -3,6 +3,10 @@ package run
 import (
 	"context"
 	"testing"
+
+	"github.com/cockroachdb/pebble/v2/vfs/errorfs"
+
+	"balsa.example/internal/check/crashfs"
 )
 
 // Where nothing is written a pace is called as well: all members compact at the same revision, and compute at the
@@ -59,5 +63,44 @@ func TestPaceOfWorkThatWritesNothing(t *testing.T) {
 		if longest == 0 || longest > pacedBytes/recordWork {
 			t.Errorf("the places of %d records change without a rest", longest)
 		}
+	}
+}
+
+// What can wait is written and synced in small pieces. It is asked before each of them, since somebody may come to wait.
+func TestPiecesOfWhatCanWaitAreSmall(t *testing.T) {
+	const values, value = 48, 64 << 10
+	const size = values * value
+	for name, test := range map[string]struct {
+		gentle func(done int) bool
+		syncs  int
+	}{
+		"it can wait":     {func(int) bool { return true }, size / gentlePiece},
+		"it can not":      {func(int) bool { return false }, size / pieceBytes},
+		"it comes to not": {func(done int) bool { return done < pieceBytes }, pieceBytes/gentlePiece + (size-pieceBytes)/pieceBytes},
+	} {
+		t.Run(name, func(t *testing.T) {
+			syncs, done := 0, 0
+			fs := crashfs.Inject(newMem(t), errorfs.InjectorFunc(func(op errorfs.Op) error {
+				if op.Kind == errorfs.OpFileSyncData {
+					syncs++
+				}
+				return nil
+			}))
+			h, err := Open(Options{FS: fs, Dir: testDir, Gentle: func() bool { return test.gentle(done) }}, nil, 1)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for mod := uint64(1); mod <= values; mod++ {
+				h.Append(&Record{Key: []byte("k"), Value: make([]byte, value), Mod: mod, Create: 1, Version: mod, Last: true})
+			}
+			_, _, err = h.Flush(context.Background(), h.Mark(), func(bytes int) { done += bytes })
+			if err != nil || done < size {
+				t.Fatalf("%d bytes are written: %v", done, err)
+			}
+			// A piece ends early where a part of the memory does.
+			if syncs < test.syncs*2/3 || syncs > test.syncs+4 {
+				t.Errorf("%d bytes are written with %d syncs, want %d", done, syncs, test.syncs)
+			}
+		})
 	}
 }

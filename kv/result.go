@@ -70,9 +70,9 @@ var (
 	ErrNoAlarm       = errors.New("kv: the alarm is not raised")
 	ErrTooManyAlarms = errors.New("kv: too many alarms")
 
-	// ErrUnreadable says that a value is damaged on the disk of the replica that was asked. A
-	// damaged value is never returned.
-	ErrUnreadable = errors.New("kv: the value cannot be read from the disk")
+	// ErrUnreadable says that the replica that was asked cannot read what another one can: a value is damaged on its disk,
+	// of which nothing is returned, or it has no index while it installs another state.
+	ErrUnreadable = errors.New("kv: this replica cannot read it: damaged on its disk, or another state is being installed")
 
 	// ErrLeaseExists refuses to grant a lease whose number one has that lives. Nothing changed.
 	ErrLeaseExists = errors.New("kv: lease already exists")

@@ -30,6 +30,7 @@ type Store struct {
 	writer sync.Mutex
 	mu     sync.RWMutex
 	index  *index.Index
+	freed  bool // see FreeIndex
 	totals
 	chain uint64 // of the history, up to revision
 	keys  int64
@@ -139,6 +140,17 @@ func (s *Store) Figures() Figures {
 
 // operations are what was executed, for Figures. What writes counts puts.
 type operations struct{ deletes, ranges, txns uint64 }
+
+// FreeIndex lets the memory of the index be used for that of another store, which takes the place of this one. Whoever reads
+// finds no key from then on: so he looks afterwards whether he has read in an index. What needs none can be read as
+// before, Scan too. Nothing may be executed any more, and no run be rewritten.
+func (s *Store) FreeIndex() {
+	s.writer.Lock()
+	defer s.writer.Unlock()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.index, s.freed = index.New(), true
+}
 
 // count adds operations to Figures.
 func (s *Store) count(o operations) {

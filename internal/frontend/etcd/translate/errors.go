@@ -117,6 +117,6 @@ var (
 	// them.
 	ErrNoPasswordUser = &Error{Unknown, "auth: authentication failed, password was given for no password user"}
 	ErrLongPassword   = &Error{Unknown, "bcrypt: password length exceeds 72 bytes"}
-	// ErrUnreadable lets clients ask another member for what is damaged at this one.
-	ErrUnreadable = &Error{Unavailable, "etcdserver: a value is damaged on the disk of this member"}
+	// ErrUnreadable lets clients ask another member for what this one cannot read.
+	ErrUnreadable = &Error{Unavailable, "etcdserver: this member cannot read it: damaged on its disk, or another state is being installed"}
 )

@@ -37,6 +37,9 @@ type Config struct {
 	// sixteenth of it where space is short. At twice as many commands wait until they are written. 0: any. The log may
 	// be far smaller, since a command of a few bytes can delete or copy any number of keys.
 	MaxUnwritten int64
+	// MaxIndexBytes is how much memory the index of all keys may take. InstallState frees that of the old state first
+	// where the new one does not fit beside it, and reads get kv.ErrUnreadable until it is there. 0: any.
+	MaxIndexBytes int64
 	// Limits are those of the leases in a new cluster, the same at all members; the zero value
 	// stands for lease.DefaultLimits.
 	Limits lease.Limits

@@ -87,6 +87,8 @@ type present struct {
 	// looked is how much was appended to the history when it was looked last whether too much of it is in memory alone.
 	// It is that of the goroutine that executes commands.
 	looked int64
+	// indexFreed is set before the index is: see makeRoom.
+	indexFreed atomic.Bool
 	// due is up to where a checkpoint that was asked for, and has not ended, writes the history; nil: there is none.
 	due atomic.Pointer[run.Mark]
 }
@@ -158,25 +160,42 @@ func (m *Machine) Failed() error {
 
 // Get reads a key as it is now on this replica.
 func (m *Machine) Get(key string) kv.Result {
-	r, _ := reading(m, func(keys *kv.Store) (kv.Result, error) { return keys.GetEntry(key) })
+	r, err := reading(m, func(keys *kv.Store) (kv.Result, error) { return keys.GetEntry(key) })
+	if errors.Is(err, kv.ErrUnreadable) {
+		return kv.Result{Code: kv.CodeUnreadable, Revision: m.Revision()}
+	}
 	return r
 }
 
-// reading reads the present state. One that was replaced meanwhile has closed its history: then
-// it reads the next one.
+// reading reads the present state by its index. If that was freed meanwhile what was read counts for nothing: the next state
+// is read if it is there, and else the error is kv.ErrUnreadable, so that clients ask another member.
 func reading[T any](m *Machine, read func(*kv.Store) (T, error)) (T, error) {
+	return readingHistory(m, func(p *present) (v T, err error) {
+		v, err = read(p.keys)
+		if p.indexFreed.Load() {
+			return *new(T), kv.ErrUnreadable
+		}
+		return v, err
+	})
+}
+
+// readingHistory reads the present state. One that was replaced meanwhile has closed its history, and perhaps has no index:
+// then it reads the next one.
+func readingHistory[T any](m *Machine, read func(*present) (T, error)) (T, error) {
 	for {
 		p := m.present.Load()
-		v, err := read(p.keys)
-		if !errors.Is(err, run.ErrGone) || m.present.Load() == p {
+		v, err := read(p)
+		if !errors.Is(err, run.ErrGone) && !errors.Is(err, kv.ErrUnreadable) || m.present.Load() == p {
 			return v, m.noticed(err)
 		}
 	}
 }
 
-// TryGets is Get for many keys, where no disk is needed: see kv.Store.TryGets.
+// TryGets is Get for many keys, where neither the disk nor a state that is being installed is needed: see
+// kv.Store.TryGets.
 func (m *Machine) TryGets(keys []string, each func(i int, r kv.Result, ok bool)) {
-	m.present.Load().keys.TryGets(keys, each)
+	p := m.present.Load()
+	p.keys.TryGets(keys, func(i int, r kv.Result, ok bool) { each(i, r, ok && !p.indexFreed.Load()) })
 }
 
 // Range reads a span on this replica: see kv.Store.Range.
@@ -254,8 +273,8 @@ func (m *Machine) Compacted() uint64 { return m.present.Load().keys.Compacted() 
 // Scan reads the history on this replica: see kv.Store.Scan. Where the state is replaced meanwhile, it goes on in that
 // of the next one.
 func (m *Machine) Scan(from uint64, yield func(revision uint64, events []kv.Event) bool) error {
-	_, err := reading(m, func(keys *kv.Store) (struct{}, error) {
-		return struct{}{}, keys.Scan(from, func(revision uint64, events []kv.Event) bool {
+	_, err := readingHistory(m, func(p *present) (struct{}, error) {
+		return struct{}{}, p.keys.Scan(from, func(revision uint64, events []kv.Event) bool {
 			from = revision + 1
 			return yield(revision, events)
 		})

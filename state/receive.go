@@ -363,6 +363,7 @@ func (m *Machine) InstallState(want raft.SnapshotMeta) (raft.SnapshotMeta, error
 		return raft.SnapshotMeta{}, fmt.Errorf("install the state at %s: no such state was received", want)
 	}
 	old := m.present.Load()
+	m.makeRoom(old, mf)
 	var err error
 	m.cfg.Gently(func() { err = m.load(mf) })
 	if err != nil {

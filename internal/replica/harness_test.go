@@ -31,6 +31,9 @@ type options struct {
 	segmentSize  int64 // of the log, in bytes
 	runBytes     int64 // of the files of the history; with it, none of them is in memory
 	slowDisks    bool  // writes take anything up to longSaveTime
+	maxIndex     int64 // memory of the index, in bytes
+	// gently is state.Config's, and gets the server.
+	gently func(id raft.NodeID, f func())
 }
 
 // cluster is a set of servers on a network in memory, each with a real log on a file system
@@ -104,13 +107,16 @@ func (c *cluster) tryStart(id raft.NodeID) error {
 	m.state = &stateDisk{log: m.storage, plug: m.disk.plug}
 	cfg := replica.Config{
 		ID: id, Log: m.storage, State: state.Config{FS: crashfs.Inject(m.disk.mem, m.state), Dir: stateDir, Cluster: 1}, Transport: &transport{m.end, &c.snapshots}, MaxRaftState: c.maxRaftState, Seed: c.seed + c.starts,
-		LowSpace: c.lowSpace.Load,
+		LowSpace: c.lowSpace.Load, MaxIndexBytes: c.maxIndex,
 		Leader: func(leader raft.NodeID) *api.Leader {
 			return &api.Leader{NodeId: uint64(leader), ClientUrls: []string{"http://" + address(leader)}}
 		},
 	}
 	if c.runBytes > 0 {
 		cfg.State.RunBytes, cfg.State.CacheBytes = c.runBytes, -1
+	}
+	if c.gently != nil {
+		cfg.State.Gently = func(f func()) { c.gently(id, f) }
 	}
 	if os.Getenv("BALSA_TEST_LOG") != "" {
 		cfg.Logger = slog.New(slog.NewTextHandler(os.Stderr, nil))

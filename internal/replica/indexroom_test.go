@@ -12,6 +12,7 @@ import (
 	"balsa.example/api"
 	"balsa.example/internal/check/crashfs"
 	"balsa.example/internal/replica"
+	"balsa.example/raft"
 	"balsa.example/state"
 )
 
@@ -95,6 +96,40 @@ func TestKeysAreRefusedBeforeTheIndexHasNoPlace(t *testing.T) {
 		time.Sleep(time.Minute) // compacted, made durable, purged
 		if reply := ask(set("again", nil)); reply.Code != api.Reply_OK {
 			t.Errorf("after all was deleted: %v", reply)
+		}
+	})
+}
+
+// A server that has not the memory for the index of another state beside its own sends readers away while it takes that.
+func TestReadersAreSentAwayWhereTwoIndexesDoNotFit(t *testing.T) {
+	peersInBubble(t, func(t *testing.T, c *cluster, leader, behind raft.NodeID) {
+		for i := range 300 {
+			c.mustPutFast(leader, fmt.Sprint("key ", i))
+		}
+		c.converge()
+		c.maxIndex = c.server(behind).replica.State.Figures().IndexBytes * 5 / 4
+		c.stop(behind)
+		for i := range 30 {
+			c.mustPutFast(leader, fmt.Sprint("key ", i))
+		}
+		get := func() api.Reply_Code {
+			req := &api.Request{Kind: api.Request_GET, Consistency: api.Request_LOCAL, Key: []byte("key 100")}
+			reply, err := c.server(behind).replica.Do(t.Context(), req)
+			if err != nil {
+				t.Error(err)
+			}
+			return reply.GetCode()
+		}
+		codes := make(chan api.Reply_Code, 100)
+		c.gently = func(id raft.NodeID, f func()) {
+			codes <- get()
+			f()
+		}
+		c.start(behind)
+		c.fresh(behind)
+		received, installed := <-codes, <-codes
+		if received != api.Reply_OK || installed != api.Reply_UNAVAILABLE || get() != api.Reply_OK {
+			t.Errorf("a local read is answered by %s as the state comes, and by %s as it is installed", received, installed)
 		}
 	})
 }

@@ -100,6 +100,7 @@ func New(ctx context.Context, cfg Config) (*Replica, error) {
 	}
 	p := new(pace)
 	cfg.State.Pace = p.pause
+	cfg.State.MaxIndexBytes = max(cfg.MaxIndexBytes, 0)
 	cfg.State.MaxUnwritten = cmp.Or(cfg.State.MaxUnwritten, max(leastUnwritten, 2*cfg.MaxRaftState))
 	r.Watches = NewWatches(history{r}, 1, 0, watchLimits(cfg.Limits))
 	cfg.State.Publisher = r.Watches.Hub

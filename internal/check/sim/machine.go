@@ -54,7 +54,8 @@ func (n *node) newMachine() machine {
 	}
 	m := state.New(state.Config{
 		FS: n.disk.files, Dir: stateDir, Cluster: 1, ID: n.id, RunBytes: n.runs, CacheBytes: cache,
-		Publisher: publisher{n}, Limits: limits, MaxUnwritten: n.w.mix.MaxUnwritten, OnWork: n.onWork,
+		Publisher: publisher{n}, Limits: limits, MaxUnwritten: n.w.mix.MaxUnwritten, MaxIndexBytes: n.w.mix.MaxIndexBytes,
+		OnWork: n.onWork,
 	})
 	m.UseFetcher(fetcher{n})
 	return m

@@ -32,8 +32,8 @@ type Mix struct {
 	StateDisk bool
 	// SaveBytes is how many bytes of entries fill a Save of the log.
 	SaveBytes int
-	// MaxUnwritten is that of state.Config.
-	MaxUnwritten int64
+	// MaxUnwritten and MaxIndexBytes are those of state.Config.
+	MaxUnwritten, MaxIndexBytes int64
 	// ShortOutcomes: sessions have no room for the result of most transactions, and keep the code.
 	ShortOutcomes bool
 

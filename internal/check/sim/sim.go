@@ -100,11 +100,12 @@ func newWorld(opt Options) *world {
 	}
 	w := &world{opt: opt, rand: rand.New(rand.NewPCG(opt.Seed, 0x62616c7361)), trace: newTrace(opt.Trace)}
 	w.mix = drawMix(w.rand, opt.Faults)
-	// These two are not drawn: the runs of the seeds that get what a server has stay as they are.
+	// These are not drawn: the runs of the seeds that get what a server has stay as they are.
 	saves := []int{rsm.SaveBytes, 1, 400}
 	w.mix.SaveBytes = saves[opt.Seed/4%uint64(len(saves))]
 	if bounds := []int64{0, 0, 500, 4000}; w.mix.Durable {
 		w.mix.MaxUnwritten = bounds[opt.Seed%uint64(len(bounds))]
+		w.mix.MaxIndexBytes = int64(opt.Seed / 8 % 2) // no index fits beside the one that is there, or any
 	}
 	if opt.Edit != nil {
 		opt.Edit(&w.mix)

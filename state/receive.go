@@ -353,18 +353,19 @@ func (m *Machine) forgetBegun(to storing, mf *manifest) error {
 }
 
 // InstallState is part of rsm.DurableMachine.
-func (m *Machine) InstallState(want raft.SnapshotMeta) (raft.SnapshotMeta, error) {
+func (m *Machine) InstallState(want raft.SnapshotMeta) (_ raft.SnapshotMeta, err error) {
 	if err := m.files.begin(m.ctx); err != nil {
 		return raft.SnapshotMeta{}, err
 	}
 	defer m.files.end()
+	end := m.begin(WorkInstall)
+	defer func() { end(err) }()
 	mf := m.files.received
 	if mf == nil || mf.position.Index < want.Index {
 		return raft.SnapshotMeta{}, fmt.Errorf("install the state at %s: no such state was received", want)
 	}
 	old := m.present.Load()
 	m.makeRoom(old, mf)
-	var err error
 	m.cfg.Gently(func() { err = m.load(mf) })
 	if err != nil {
 		return raft.SnapshotMeta{}, err

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -31,6 +32,7 @@ type roomy struct {
 	// loads is called when the follower opens a run, as it does when it loads a state; err is why it cannot.
 	loads func()
 	err   error
+	works []state.Work // of the follower, that go on
 }
 
 func newRoomy(t *testing.T, most int64) *roomy {
@@ -39,6 +41,10 @@ func newRoomy(t *testing.T, most int64) *roomy {
 	r.follower = state.New(state.Config{
 		FS: opened{r.fs, r}, Dir: "state", Cluster: 7, ID: 2, RunBytes: 8 << 10, CacheBytes: -1, MaxIndexBytes: most,
 		Publisher: &installing{func(uint64) {}},
+		OnWork: func(w state.Work) func(error) {
+			r.works = append(r.works, w)
+			return func(error) { r.works = r.works[:len(r.works)-1] }
+		},
 	})
 	if _, _, err := r.follower.Open(); err != nil {
 		t.Fatal(err)
@@ -181,6 +187,9 @@ func TestAnIndexThatDoesNotFit(t *testing.T) {
 			t.Errorf("the index has %d bytes of %d while the next one is loaded", f.IndexBytes, size)
 		}
 		r.loads = func() {}
+		if !slices.Equal(r.works, []state.Work{state.WorkInstall}) {
+			t.Errorf("it does %v while a state is loaded", r.works)
+		}
 		for i, err := range r.reads() {
 			if !errors.Is(err, kv.ErrUnreadable) {
 				t.Errorf("read %d while a state is loaded: %v", i, err)

@@ -8,6 +8,9 @@ const (
 	WorkCheckpoint Work = "checkpoint"
 	// WorkReceive takes the state of another member.
 	WorkReceive Work = "receive"
+	// WorkInstall loads the index of a state that was received. Commands wait all the while, and where the own index had
+	// to go first reads are refused.
+	WorkInstall Work = "install"
 	// WorkRewrite writes runs anew of which little is left.
 	WorkRewrite Work = "rewrite"
 	// WorkScrub reads a run and, if it is damaged, repairs it.
@@ -17,7 +20,7 @@ const (
 )
 
 // Works are all kinds of Work.
-var Works = []Work{WorkCheckpoint, WorkReceive, WorkRewrite, WorkScrub, WorkFlush}
+var Works = []Work{WorkCheckpoint, WorkReceive, WorkInstall, WorkRewrite, WorkScrub, WorkFlush}
 
 // begin tells that work begins. The function that it returns tells how it ended.
 func (m *Machine) begin(w Work) (end func(error)) {

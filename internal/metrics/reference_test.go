@@ -67,7 +67,7 @@ var sections = []struct{ title, prefixes, about string }{
 	},
 	{
 		"Work in the background", "balsa_work_",
-		"`checkpoint` writes what is new of the state, `receive` takes that of another member, `rewrite` writes files anew of which little is left, " +
+		"`checkpoint` writes what is new of the state, `receive` takes that of another member, `install` loads its index while commands wait, `rewrite` writes files anew of which little is left, " +
 			"`scrub` reads a file and repairs it if it is damaged, `flush` writes the history while commands wait, as too much of it " +
 			"[was in memory alone](limits.md), `backup` is a stream of `balsa backup`, or a snapshot of etcd's.",
 	},

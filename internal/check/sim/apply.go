@@ -28,43 +28,46 @@ func (n *node) applyNext() {
 		delay += n.w.upTo(3 * time.Second) // as if the state were large: a newer snapshot may arrive meanwhile
 		n.restoringUntil = n.w.now + delay
 	}
-	n.afterMachine(delay, func() {
-		if len(n.applyTasks) == 0 {
-			n.applyBusy = false
-			return
-		}
-		t := n.applyTasks[0]
-		n.applyTasks = n.applyTasks[1:]
-		var checkpoint *rsm.Checkpoint
-		var err error
-		n.disk.executing(func() { checkpoint, err = n.applier.Apply(t) })
-		if err != nil && (n.disk.excuses(err) || errors.Is(err, errIO)) {
-			n.fail(err)
-			return
-		}
-		if err != nil {
-			n.w.failf("apply", "%s: %v", n.id, err)
-		}
-		n.inbox.Applied = max(n.inbox.Applied, n.applier.Index())
-		if n.time.term != 0 {
-			n.keepTime()
-		}
-		n.wake()
-		if checkpoint != nil {
-			n.checkpoint(checkpoint)
-		}
-		if n.flushed {
-			n.flushed = false
-			n.onStateDisk(n.applyNext)
-			return
-		}
-		n.applyNext()
-	})
+	n.afterMachine(delay, n.executeFunc)
+}
+
+// execute is the end of the first task.
+func (n *node) execute() {
+	if len(n.applyTasks) == 0 {
+		n.applyBusy = false
+		return
+	}
+	t := n.applyTasks[0]
+	n.applyTasks = n.applyTasks[1:]
+	var checkpoint *rsm.Checkpoint
+	var err error
+	n.disk.executing(func() { checkpoint, err = n.applier.Apply(t) })
+	if err != nil && (n.disk.excuses(err) || errors.Is(err, errIO)) {
+		n.fail(err)
+		return
+	}
+	if err != nil {
+		n.w.failf("apply", "%s: %v", n.id, err)
+	}
+	n.inbox.Applied = max(n.inbox.Applied, n.applier.Index())
+	if n.time.term != 0 {
+		n.keepTime()
+	}
+	n.wake()
+	if checkpoint != nil {
+		n.checkpoint(checkpoint)
+	}
+	if n.flushed {
+		n.flushed = false
+		n.onStateDisk(n.applyFunc)
+		return
+	}
+	n.applyNext()
 }
 
 // afterMachine calls f after d, and not while the machine hangs.
 func (n *node) afterMachine(d time.Duration, f func()) {
-	n.after(d, func() { n.unlessHung(&n.machineHungUntil, f) })
+	n.w.queue.add(n.w.now+max(d, 0), event{do: f, node: n, life: n.lives, hung: &n.machineHungUntil})
 }
 
 // restored is called by the Applier after a Restore.

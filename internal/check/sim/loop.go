@@ -38,7 +38,7 @@ func (n *node) turn() {
 	n.turnDue, n.turning = false, true
 	w := n.w
 	ev := n.inbox
-	n.inbox = rsm.Events[*waiter]{}
+	n.inbox = rsm.Events[*waiter]{Messages: n.spare}
 	ev.Ticked = n.tickPending && (empty(&ev) || w.chance(0.5))
 	n.tickPending = n.tickPending && !ev.Ticked
 	if m, ok := n.machine.(rsm.Damageable); ok && ev.Ticked {
@@ -51,6 +51,8 @@ func (n *node) turn() {
 		q.Waiter.asked = w.events
 	}
 	e := n.replica.Turn(ev, n.now())
+	clear(ev.Messages) // Turn keeps nothing of it
+	n.spare = ev.Messages[:0]
 	w.check.turned(n, &e)
 	n.perform(&e)
 	n.turning = false
@@ -199,7 +201,7 @@ func (n *node) addDisk(t rsm.DiskTask) {
 	n.diskTasks = append(n.diskTasks, t)
 	if !n.diskBusy {
 		n.diskBusy = true
-		n.after(n.w.upTo(n.w.mix.Loop)+1, n.diskNext)
+		n.after(n.w.upTo(n.w.mix.Loop)+1, n.diskFunc)
 	}
 }
 
@@ -212,31 +214,34 @@ func (n *node) diskNext() {
 		n.diskBusy = false
 		return
 	}
-	step := n.diskSteps[0]
-	n.diskSteps = n.diskSteps[1:]
 	delay := n.w.upTo(n.w.mix.Loop) + 1
-	if len(step.Persists) > 0 {
-		n.disk.saving = step.Persists
+	if persists := n.diskSteps[0].Persists; len(persists) > 0 {
+		n.disk.saving = persists
 		delay = n.diskDelay(n.w.mix.DiskWrite)
 	}
-	n.afterDisk(delay, func() {
-		seq, err := step.Do(n.disk)
-		if err != nil {
-			n.fail(err)
-			return
-		}
-		if seq > 0 {
-			n.w.trace.numbers(n.w.now, n.id, "saved", seq)
-			n.inbox.Persisted = max(n.inbox.Persisted, seq)
-			n.wake()
-		}
-		n.diskNext()
-	})
+	n.afterDisk(delay, n.saveFunc)
+}
+
+// save is the end of the first step.
+func (n *node) save() {
+	step := n.diskSteps[0]
+	n.diskSteps = n.diskSteps[1:]
+	seq, err := step.Do(n.disk)
+	if err != nil {
+		n.fail(err)
+		return
+	}
+	if seq > 0 {
+		n.w.trace.numbers(n.w.now, n.id, "saved", seq)
+		n.inbox.Persisted = max(n.inbox.Persisted, seq)
+		n.wake()
+	}
+	n.diskNext()
 }
 
 // afterDisk calls f after d, and not while the disk hangs.
 func (n *node) afterDisk(d time.Duration, f func()) {
-	n.after(d, func() { n.unlessHung(&n.hungUntil, f) })
+	n.w.queue.add(n.w.now+max(d, 0), event{do: f, node: n, life: n.lives, hung: &n.hungUntil})
 }
 
 // unlessHung calls f when a time has come that may become an earlier one.

@@ -90,11 +90,14 @@ func (t *network) deliverLater(m raft.Message) {
 	} else {
 		*last = at
 	}
-	w.queue.add(at, func() {
-		if t.connected(h.From, h.To) {
-			w.node(h.To).arrives(m)
-		}
-	})
+	w.queue.add(at, event{message: m})
+}
+
+// arrives is the end of the way of a message, unless the link was cut meanwhile.
+func (t *network) arrives(m raft.Message) {
+	if h := m.Head(); t.connected(h.From, h.To) {
+		t.w.node(h.To).arrives(m)
+	}
 }
 
 // arrives hands a message to the process, when a pause is over.

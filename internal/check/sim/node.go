@@ -63,14 +63,15 @@ type node struct {
 	bootClock    time.Duration // the local clock at the start of the process
 	waiting      map[*waiter]bool
 
-	inbox       rsm.Events[*waiter]
-	nextTick    func() // tick, as long as the process lives
-	wakeFunc    func() // wake and turn, as values that are made once
-	turnFunc    func()
-	turning     bool // a turn is being done
-	turnDue     bool // a turn is scheduled
-	tickPending bool
-	freeAt      Instant
+	inbox    rsm.Events[*waiter]
+	spare    []raft.Message // room for the messages of the next turn
+	nextTick func()         // tick, as long as the process lives
+	// These are methods as values that are made once.
+	wakeFunc, turnFunc, diskFunc, saveFunc, applyFunc, executeFunc func()
+	turning                                                        bool // a turn is being done
+	turnDue                                                        bool // a turn is scheduled
+	tickPending                                                    bool
+	freeAt                                                         Instant
 
 	diskTasks  []rsm.DiskTask
 	diskSteps  []rsm.DiskStep
@@ -107,7 +108,7 @@ func newNode(w *world, id raft.NodeID) *node {
 	if w.mix.UnlikeRuns {
 		n.runs += w.rand.Int64N(runBytes)
 	}
-	n.wakeFunc, n.turnFunc = n.wake, n.turn
+	n.wakeFunc, n.turnFunc, n.diskFunc, n.saveFunc, n.applyFunc, n.executeFunc = n.wake, n.turn, n.diskNext, n.save, n.applyNext, n.execute
 	n.clock.rate, n.born = 1, n.first()
 	if w.mix.has(Clock) {
 		n.clock.rate = w.mix.drawRate(w.rand.Uint64())
@@ -122,12 +123,7 @@ func (n *node) afterAlways(d time.Duration, f func()) { n.w.after(d, f) }
 
 // after calls f after d, unless the process has ended, and not while it is paused.
 func (n *node) after(d time.Duration, f func()) {
-	life := n.lives
-	n.w.after(d, func() {
-		if n.lives == life {
-			n.awake(f)
-		}
-	})
+	n.w.queue.add(n.w.now+max(d, 0), event{do: f, node: n, life: n.lives})
 }
 
 // whileAlive returns f, which does nothing any more when the process has ended.
@@ -137,6 +133,18 @@ func (n *node) whileAlive(f func()) func() {
 		if n.lives == life {
 			f()
 		}
+	}
+}
+
+// happens calls f now, or when a pause of the process and of what hangs ends.
+func (n *node) happens(f func(), hung *Instant) {
+	switch {
+	case hung == nil:
+		n.awake(f)
+	case n.paused:
+		n.awake(func() { n.unlessHung(hung, f) })
+	default:
+		n.unlessHung(hung, f)
 	}
 }
 

@@ -254,16 +254,27 @@ func (w *world) runUntil(end Instant, enough func() bool) bool {
 		if enough != nil && i%64 == 0 && enough() {
 			return true
 		}
-		e := w.queue.take()
-		w.now = e.at
+		var e event
+		w.now, e = w.queue.take()
 		w.events++
-		e.do()
+		w.happens(&e)
 	}
 	w.now = end
 	return enough != nil && enough()
 }
 
-func (w *world) after(d time.Duration, do func()) { w.queue.add(w.now+max(d, 0), do) }
+func (w *world) happens(e *event) {
+	switch {
+	case e.do == nil:
+		w.net.arrives(e.message)
+	case e.node == nil:
+		e.do()
+	case e.node.lives == e.life:
+		e.node.happens(e.do, e.hung)
+	}
+}
+
+func (w *world) after(d time.Duration, do func()) { w.queue.add(w.now+max(d, 0), event{do: do}) }
 
 // upTo draws a duration from 0 to limit.
 func (w *world) upTo(limit time.Duration) time.Duration {

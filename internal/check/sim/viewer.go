@@ -243,11 +243,11 @@ func (c *viewing) pump() {
 func (c *viewing) send(hear func()) {
 	w := c.v.w
 	c.last = max(c.last, w.now+w.net.latency())
-	w.queue.add(c.last, func() {
+	w.queue.add(c.last, event{do: func() {
 		if !c.over {
 			hear()
 		}
-	})
+	}})
 }
 
 // hear takes a message.

@@ -13,7 +13,7 @@ import (
 
 // replay checks all that clients have seen in the order of revisions.
 func (k *checker) replay() {
-	var calls []history.Call
+	calls := make([]history.Call, 0, len(k.w.records)+len(k.w.calls))
 	for _, r := range k.w.records {
 		if c, ok := r.call(); ok {
 			calls = append(calls, c)

@@ -62,11 +62,11 @@ type view struct {
 	// confs are the configurations of the log, the first one that at its base; the last of them,
 	// newConfs, were appended in this turn.
 	confs, newConfs []confAt
-	// seen is the status after the last turn, lastTerm the last entry's term then, and full and late tell whether the log that
-	// was applied, or not on disk, was at its bound then.
-	seen       raft.Status
-	lastTerm   raft.Term
-	full, late bool
+	// seenFirst, seenLast and seenDurable are those indexes of the status after the last turn, lastTerm the last entry's term
+	// then, and full and late tell whether the log that was applied, or not on disk, was at its bound then.
+	seenFirst, seenLast, seenDurable raft.Index
+	lastTerm                         raft.Term
+	full, late                       bool
 }
 
 type ballot struct {
@@ -116,7 +116,7 @@ func (k *checker) started(n *node, s raft.State) {
 	k.views[n.id] = view{
 		hard: s.HardState, commit: s.Snapshot.Index,
 		base: s.Snapshot.Index, baseTerm: s.Snapshot.Term, log: slices.Clone(s.Entries),
-		applying: s.Snapshot.Index, seen: raft.Status{LastIndex: s.Snapshot.Index + raft.Index(len(s.Entries))},
+		applying: s.Snapshot.Index, seenLast: s.Snapshot.Index + raft.Index(len(s.Entries)),
 	}
 	k.logMatching(n, s.Entries)
 	k.preVotes.started(n)
@@ -182,15 +182,15 @@ func (k *checker) snapshot(n *node, v *view, index, newest raft.Index) {
 // log is at its bound, and so is the end of a joint phase. A node that joins, and has not applied a
 // configuration yet, can make no snapshot, so that its log has no bound of its own.
 func (k *checker) bounds(n *node, v *view, s *rsm.Status) {
-	grown := s.LastIndex > v.seen.LastIndex && len(v.log) > 0
+	grown := s.LastIndex > v.seenLast && len(v.log) > 0
 	if grown {
 		kind := v.log[len(v.log)-1].Kind
 		grown = kind != raft.EntryNoop && kind != raft.EntryConfiguration
 	}
-	if v.full && s.FirstIndex == v.seen.FirstIndex && v.lastTerm == s.Term && grown || v.late && s.DurableIndex == v.seen.DurableIndex && grown {
-		k.w.failf("log bound", "%s takes entries beyond %d: %s", n.id, v.seen.LastIndex, n.describe())
+	if v.full && s.FirstIndex == v.seenFirst && v.lastTerm == s.Term && grown || v.late && s.DurableIndex == v.seenDurable && grown {
+		k.w.failf("log bound", "%s takes entries beyond %d: %s", n.id, v.seenLast, n.describe())
 	}
-	v.seen = s.Status
+	v.seenFirst, v.seenLast, v.seenDurable = s.FirstIndex, s.LastIndex, s.DurableIndex
 	v.lastTerm, _ = v.term(s.LastIndex)
 	v.full, v.late = false, false
 	if bound := n.replica.MaxAppliedBytes(); bound > 0 && bound < unlimited && v.confAt(s.Applied).HasVoters() {

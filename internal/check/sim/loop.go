@@ -41,10 +41,10 @@ func (n *node) turn() {
 	n.inbox = rsm.Events[*waiter]{Messages: n.spare}
 	ev.Ticked = n.tickPending && (empty(&ev) || w.chance(0.5))
 	n.tickPending = n.tickPending && !ev.Ticked
-	if m, ok := n.machine.(rsm.Damageable); ok && ev.Ticked {
-		ev.Damaged = m.Damaged()
-	}
 	if ev.Ticked {
+		if m, ok := n.machine.(rsm.Damageable); ok {
+			ev.Damaged = m.Damaged()
+		}
 		ev.Fetched, n.fetched = n.fetched, false
 	}
 	for _, q := range ev.Reads {

@@ -162,6 +162,9 @@ func (r *rottenFile) isRotten() bool {
 // isRotten tells whether files are there that rotFile has damaged, or would be after a power loss. A node that could
 // not repair them all before it started may have replaced some by what has come so far of others.
 func (d *disk) isRotten() bool {
+	if len(d.rotten) == 0 {
+		return d.unopened
+	}
 	there := map[*memNode]bool{}
 	if d.files != nil {
 		for _, names := range []map[string]*memNode{d.files.files, d.files.synced} {

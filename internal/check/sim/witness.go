@@ -88,8 +88,10 @@ func (k *checker) witnessTurned(n *node, v *view, e *rsm.Effects[*waiter], s *ra
 	if v.applying > s.Commit {
 		k.w.failf("executed at once", "%s has committed %d, and executes up to %d", n.id, s.Commit, v.applying)
 	}
-	member := slices.ContainsFunc(k.w.inForce(), func(c raft.Configuration) bool { return c.Contains(n.id) })
-	if lacks := k.lacking(v.applying); lacks != nil && member { // nobody needs what a removed one has
+	member := func() bool {
+		return slices.ContainsFunc(k.w.inForce(), func(c raft.Configuration) bool { return c.Contains(n.id) })
+	}
+	if lacks := k.lacking(v.applying); lacks != nil && member() { // nobody needs what a removed one has
 		k.w.failf("witness drops", "%s drops %d, and %s lacks that: it has %s", n.id, v.applying, lacks.id, &lacks.disk.model)
 	}
 	if e.Lease.Until > 0 {

@@ -42,7 +42,11 @@ func puts(t *kv.Txn) (n int64) {
 // bytes is the size of the records of all present keys, as package run writes them.
 func (m *Machine) bytes() (n int64) {
 	var b [binary.MaxVarintLen64]byte
-	for _, e := range m.keys(kv.Span{}, m.revision()) {
+	for _, key := range m.order {
+		e, ok := m.at(key, now)
+		if !ok {
+			continue
+		}
 		wall := m.walls[e.ModRevision]
 		n += 12 + 1 + int64(len(e.Key)+len(e.Value))
 		for _, v := range []uint64{

@@ -82,10 +82,10 @@ func (r *Raft) takeCommitted() (committed []Entry) {
 
 // Applied reports that the state machine reflects everything up to and with index.
 func (r *Raft) Applied(index Index) {
-	assertf(index <= r.applying, "%s: applied %d, but Effects returned up to %d", r.id, index, r.applying)
-	if index <= r.applied {
+	if index <= r.applied { // in most turns
 		return
 	}
+	assertf(index <= r.applying, "%s: applied %d, but Effects returned up to %d", r.id, index, r.applying)
 	bytes := r.log.bytes(r.applied+1, index)
 	if r.role == Leader {
 		r.leader.pendingBytes -= bytes

@@ -30,8 +30,9 @@ func mark(key string) uint64 { return xxhash.Sum64String(key) % 1024 }
 
 // at returns what a key held at a revision.
 func (s *store) at(key string, revision uint64) (kv.Entry, bool) {
-	for _, e := range slices.Backward(s.past[key]) {
-		if e.ModRevision <= revision {
+	past := s.past[key]
+	for i := len(past) - 1; i >= 0; i-- {
+		if e := &past[i]; e.ModRevision <= revision {
 			return e.Entry, !e.Deleted
 		}
 	}

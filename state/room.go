@@ -12,8 +12,13 @@ import (
 // replica stops, and the next process opens it. Files are not rewritten meanwhile, nor after such an error, since a
 // state is received and not installed (see Maintain, Scrub): without an index all records would look dead.
 
-// smallIndex divides Config.MaxIndexBytes: an index of less than that is not worth that reads are refused.
-const smallIndex = 8
+const (
+	// smallIndex divides Config.MaxIndexBytes: an index of less than that is not worth that reads are refused.
+	smallIndex = 8
+	// muchGarbage is an index in bytes that is worth a collection. Less comes in a moment anyway, and the simulator would
+	// spend an eighth of its time so.
+	muchGarbage = 16 << 20
+)
 
 // makeRoom frees the index of a state if that of a manifest does not fit beside it.
 func (m *Machine) makeRoom(old *present, mf *manifest) {
@@ -21,8 +26,11 @@ func (m *Machine) makeRoom(old *present, mf *manifest) {
 		return
 	}
 	old.indexFreed.Store(true) // first: no reader takes a key for missing
+	size := old.keys.Figures().IndexBytes
 	old.keys.FreeIndex()
-	runtime.GC() // else Go lets as much garbage come as was in use; the new index takes the memory of the old one so
+	if size >= muchGarbage {
+		runtime.GC() // else Go lets as much garbage come as was in use; the new index takes the memory of the old one so
+	}
 }
 
 // bothFit tells whether an index of all records of some runs fits beside that of a state. It counts on as much memory for a

@@ -226,7 +226,8 @@ func (c *testCluster) wants(key, value string) {
 	}
 }
 
-// awaitSameState waits until all servers have the same hash at the same revision.
+// awaitSameState waits until all servers have executed their logs and have the same hash at the same revision. After a
+// restart they may all have the state of their last checkpoints until one leads.
 func (c *testCluster) awaitSameState() {
 	c.t.Helper()
 	var seen []*api.StatusReply
@@ -236,7 +237,7 @@ func (c *testCluster) awaitSameState() {
 		for _, s := range c.servers {
 			status := s.status()
 			seen = append(seen, status)
-			same = same && status.StateHash != 0 && status.StateHashIndex == seen[0].StateHashIndex &&
+			same = same && status.LeaderId != 0 && status.AppliedIndex == status.LastIndex && status.StateHash != 0 && status.StateHashIndex == seen[0].StateHashIndex &&
 				status.StateHash == seen[0].StateHash && status.Revision == seen[0].Revision
 		}
 		if same {

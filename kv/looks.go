@@ -94,9 +94,6 @@ func (s *Store) keysOf(span Span) (live, deleted int64) {
 	}
 	s.mu.RLock()
 	defer s.mu.RUnlock()
-	if s.freed {
-		return s.keys, 0 // any of them may be in it
-	}
 	n, gone := s.index.Tally(span.From, span.To)
 	return int64(n), int64(gone)
 }

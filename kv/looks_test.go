@@ -86,14 +86,10 @@ func TestLooksAtWhatWas(t *testing.T) {
 	}
 }
 
-// While there is no index any key may be in a span.
-func TestLooksWithoutAnIndex(t *testing.T) {
+// No key is found without an index, and it is known how many there are.
+func TestAStoreWithoutAnIndex(t *testing.T) {
 	s := filledStore(t, 1000)
 	s.FreeIndex()
-	txn := Txn{If: []Compare{{Span: Single("key 00100")}, {Span: Prefix("key 001")}}}
-	if got := s.Looks(&txn); got != 1000 {
-		t.Errorf("%d looks, want 1000", got)
-	}
 	if r := s.Get("key 00100"); r.Code != CodeNoKey || s.Figures().Keys != 1000 {
 		t.Errorf("a key is found: %v", r)
 	}

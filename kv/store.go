@@ -30,7 +30,6 @@ type Store struct {
 	writer sync.Mutex
 	mu     sync.RWMutex
 	index  *index.Index
-	freed  bool // see FreeIndex
 	totals
 	chain uint64 // of the history, up to revision
 	keys  int64
@@ -149,7 +148,7 @@ func (s *Store) FreeIndex() {
 	defer s.writer.Unlock()
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.index, s.freed = index.New(), true
+	s.index = index.New()
 }
 
 // count adds operations to Figures.

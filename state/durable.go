@@ -80,7 +80,7 @@ func New(cfg Config) *Machine {
 func (m *Machine) runOptions(mf *manifest) run.Options {
 	return run.Options{
 		FS: m.cfg.FS, Dir: m.cfg.Dir, Cluster: mf.historyIn(m.cfg.Cluster), RunBytes: m.cfg.RunBytes, CacheBytes: m.cfg.CacheBytes,
-		Gentle: m.gentle.Load,
+		Gentle: func() bool { return m.gentle.Load() && !m.waits.Load() },
 	}
 }
 
@@ -213,11 +213,12 @@ func (m *Machine) Checkpoint(position raft.SnapshotMeta) rsm.CheckpointWork {
 		if err := m.passOver(p, position, mark); err != nil {
 			return 0, err
 		}
-		runs, written, err := p.history.Flush(ctx, mark, m.resting(m.flushes.next()))
+		times := m.flushes.next()
+		runs, written, err := p.history.Flush(ctx, mark, m.resting(times))
 		if err != nil {
 			return written, failed(err)
 		}
-		m.flushes.ended(written, p.history.Unwritten())
+		m.flushes.ended(written, p.history.Unwritten(), times > 1 && !m.gentle.Load())
 		mf := &manifest{position: position, history: p.historyID, hash: hash, compacted: small.totals.Compacted(), runs: runs}
 		mf.small.number = p.history.NewFile()
 		mf.small.bytes, mf.small.checksum, err = m.files.write(smallName(mf.small.number), small)

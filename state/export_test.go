@@ -37,5 +37,5 @@ func (l *Leisure) Next(all, left int64) int { return l.of.next(historySize{all, 
 // Flushes says how much checkpoints rest.
 type Flushes struct{ of flushes }
 
-func (f *Flushes) Next() int                 { return f.of.next() }
-func (f *Flushes) Ended(written, left int64) { f.of.ended(written, left) }
+func (f *Flushes) Next() int                               { return f.of.next() }
+func (f *Flushes) Ended(written, left int64, hurried bool) { f.of.ended(written, left, hurried) }

@@ -29,13 +29,17 @@ type flushes struct {
 }
 
 // noHurry is how many bytes of history that come during a checkpoint are no reason to hurry.
-const noHurry = 16 << 20
+const noHurry = 8 << 20
 
 // next returns how many times as long as it works the next checkpoint rests.
 func (f *flushes) next() int { return f.rests.next(f.behind) }
 
-// ended tells that a checkpoint has written so many bytes, and how many are to be written now.
-func (f *flushes) ended(written, left int64) { f.behind = left > max(written, noHurry) }
+// ended tells that a checkpoint has written so many bytes, how many are to be written now, and whether it had to hurry in
+// the end. If half as many came as it wrote, the next one would take half of the time, and what else writes files has to
+// find the other half.
+func (f *flushes) ended(written, left int64, hurried bool) {
+	f.behind = left > max(written/2, noHurry) || hurried && written > 0
+}
 
 // leisure says how much a rewrite rests. All members compact at the same revision, and so rewrite at the same time: a majority
 // is busy with it.

@@ -75,20 +75,24 @@ func TestARewriteThatIsWaitedForHurries(t *testing.T) {
 	})
 }
 
-// A checkpoint rests far longer than it works, and the next one less where more came meanwhile than it wrote.
+// A checkpoint rests far longer than it works, and the next one less where half as much came meanwhile as it wrote, or where it
+// had to hurry in the end.
 func TestCheckpointsHurryWhereTheyDoNotKeepUp(t *testing.T) {
 	const mib = 1 << 20
 	var rests []int
 	var f state.Flushes
-	for _, flush := range []struct{ written, left int64 }{
-		{50 * mib, 20 * mib}, {20 * mib, 20 * mib}, {1, 16 * mib}, // nothing to hurry for
-		{20 * mib, 21 * mib}, {1, 17 * mib}, {50 * mib, 100 * mib}, {100 * mib, 200 * mib}, {100 * mib, 101 * mib},
-		{200 * mib, 20 * mib}, {200 * mib, 20 * mib}, {200 * mib, 20 * mib}, {200 * mib, 20 * mib},
+	for _, flush := range []struct {
+		written, left int64
+		hurried       bool
+	}{
+		{50 * mib, 20 * mib, false}, {40 * mib, 20 * mib, false}, {1, 8 * mib, false}, {0, 0, true}, // nothing to hurry for
+		{40 * mib, 21 * mib, false}, {1, 9 * mib, false}, {50 * mib, 0, true}, {100 * mib, 200 * mib, false}, {100 * mib, 51 * mib, false},
+		{200 * mib, 20 * mib, false}, {200 * mib, 20 * mib, false}, {200 * mib, 20 * mib, false}, {200 * mib, 20 * mib, false},
 	} {
 		rests = append(rests, f.Next())
-		f.Ended(flush.written, flush.left)
+		f.Ended(flush.written, flush.left, flush.hurried)
 	}
-	if want := []int{8, 8, 8, 8, 4, 2, 1, 1, 1, 2, 4, 8}; !slices.Equal(rests, want) {
+	if want := []int{8, 8, 8, 8, 8, 4, 2, 1, 1, 1, 2, 4, 8}; !slices.Equal(rests, want) {
 		t.Errorf("checkpoints rest %v times as long as they work, want %v", rests, want)
 	}
 }

@@ -15,6 +15,8 @@ import (
 const (
 	// smallIndex divides Config.MaxIndexBytes: an index of less than that is not worth that reads are refused.
 	smallIndex = 8
+	// keyBytes is what a key takes in the index, beside its text.
+	keyBytes = 100
 	// muchGarbage is an index in bytes that is worth a collection. Less comes in a moment anyway, and the simulator would
 	// spend an eighth of its time so.
 	muchGarbage = 16 << 20
@@ -34,7 +36,7 @@ func (m *Machine) makeRoom(old *present, mf *manifest) {
 }
 
 // bothFit tells whether an index of all records of some runs fits beside that of a state. It counts on as much memory for a
-// record as that takes for a version of a key.
+// record as that takes for a version of a key, and on each being a key of its own.
 func (m *Machine) bothFit(old *present, runs []run.Info) bool {
 	f := old.keys.Figures()
 	if most := m.cfg.MaxIndexBytes; most <= 0 || f.IndexBytes <= most/smallIndex {
@@ -44,6 +46,6 @@ func (m *Machine) bothFit(old *present, runs []run.Info) bool {
 	for _, r := range runs {
 		records += r.Records
 	}
-	each := float64(f.IndexBytes) / float64(max(f.Keys+f.Versions, 1))
+	each := max(float64(f.IndexBytes)/float64(max(f.Keys+f.Versions, 1)), keyBytes)
 	return float64(f.IndexBytes)+each*float64(records) <= float64(m.cfg.MaxIndexBytes)
 }

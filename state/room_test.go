@@ -13,6 +13,7 @@ import (
 	"balsa.example/internal/check/crashfs"
 	"balsa.example/kv"
 	"balsa.example/raft"
+	"balsa.example/rsm"
 	"balsa.example/state"
 	"balsa.example/vfs"
 )
@@ -194,6 +195,10 @@ func TestAnIndexThatDoesNotFit(t *testing.T) {
 			if !errors.Is(err, kv.ErrUnreadable) {
 				t.Errorf("read %d while a state is loaded: %v", i, err)
 			}
+		}
+		txn := kv.Txn{Then: []kv.TxnOp{{Delete: &kv.DeleteOp{Span: kv.Prefix("key")}}}}
+		if err := r.follower.Refuse(state.Command{More: &state.More{Kind: state.KindTxn, Txn: &txn}}); !errors.Is(err, rsm.ErrBusy) {
+			t.Errorf("a transaction whose looks cannot be counted: %v", err)
 		}
 		r.history()
 	}

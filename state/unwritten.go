@@ -45,7 +45,7 @@ func (m *Machine) resting(times int) (pause func(bytes int)) {
 
 // rest is a pause of so many times what was worked, if nothing waits for it.
 func (m *Machine) rest(bytes, times int) {
-	if m.cfg.Pace == nil || m.waits.Load() {
+	if m.cfg.Pace == nil || m.waits.Load() || m.nearlyBound() {
 		m.gentle.Store(false)
 		return
 	}
@@ -53,6 +53,12 @@ func (m *Machine) rest(bytes, times int) {
 		times = 1
 	}
 	m.gentle.Store(m.cfg.Pace(bytes, times) && times > 1)
+}
+
+// nearlyBound tells whether so much of the history is in memory alone that commands soon wait.
+func (m *Machine) nearlyBound() bool {
+	most := m.cfg.MaxUnwritten
+	return most > 0 && m.present.Load().history.Unwritten() > most/2*(unwrittenFactor+1)
 }
 
 // writeHistory writes what is in memory alone, unless a checkpoint that it has to wait for leaves less than most of it.

@@ -7,6 +7,8 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/cockroachdb/pebble/v2/vfs/errorfs"
+
 	"balsa.example/internal/check/crashfs"
 	"balsa.example/kv"
 	"balsa.example/raft"
@@ -217,5 +219,51 @@ func TestAStateThatWasReceivedIsNotWrittenOver(t *testing.T) {
 	}
 	if opened, position := openMachine(t, disk.Mem.CrashClone(crashfs.Crash{})); position.Index != 100 || opened.Hash() != leader.Hash() {
 		t.Errorf("opened at %s with hash %x, want 100 and %x", position, opened.Hash(), leader.Hash())
+	}
+}
+
+// What commands wait for is written in large pieces, also where what was written before could wait.
+func TestPiecesOfWhatCommandsWaitForAreLarge(t *testing.T) {
+	const most, value = 2 << 20, 100 << 10
+	syncs := 0
+	d := &deleting{t: t, fs: crashfs.NewCrashableMem(), position: raft.SnapshotMeta{Term: 1, Configuration: raft.NewConfiguration(1)}}
+	disk := crashfs.Inject(d.fs, errorfs.InjectorFunc(func(op errorfs.Op) error {
+		if op.Kind == errorfs.OpFileSyncData {
+			syncs++
+		}
+		return nil
+	}))
+	gentle := func(int, int) bool { return true }
+	d.m = state.New(state.Config{FS: disk, Dir: "state", Cluster: 7, ID: 1, CacheBytes: -1, MaxUnwritten: most, Pace: gentle})
+	if _, _, err := d.m.Open(); err != nil {
+		t.Fatal(err)
+	}
+	put := func() { d.do(set("k", strings.Repeat("v", value))) }
+	put()
+	d.checkpoint()
+	for syncs = 0; syncs == 0 && d.m.Unwritten() < 3*most; {
+		put()
+	}
+	if syncs == 0 || syncs > 2*most>>20+2 {
+		t.Errorf("up to %d bytes are written with %d syncs", 2*most, syncs)
+	}
+}
+
+// A checkpoint rests. Where commands soon wait for it, it does not.
+func TestACheckpointDoesNotRestNearTheBound(t *testing.T) {
+	for _, near := range []bool{false, true} {
+		paces := 0
+		pace := func(int, int) bool { paces++; return true }
+		d := &deleting{t: t, fs: crashfs.NewCrashableMem(), position: raft.SnapshotMeta{Term: 1, Configuration: raft.NewConfiguration(1)}}
+		d.m = state.New(state.Config{FS: d.fs, Dir: "state", Cluster: 7, ID: 1, CacheBytes: -1, MaxUnwritten: mostWanted, Pace: pace})
+		if _, _, err := d.m.Open(); err != nil {
+			t.Fatal(err)
+		}
+		for d.m.Unwritten() <= mostWanted || near && d.m.Unwritten() <= mostWanted/2*3 {
+			d.do(set("k", valueOf(1)))
+		}
+		if d.checkpoint(); paces > 0 == near {
+			t.Errorf("near the bound: %t: a checkpoint rests %d times", near, paces)
+		}
 	}
 }

@@ -61,7 +61,8 @@ func (p *present) raiseVersion(version uint64) Result {
 }
 
 // Refuse returns ErrVersion for a command that must not be proposed yet, and rsm.ErrTooLarge, which is kv.ErrTooManyLooks
-// as well, for a transaction that takes more than kv.MaxLooks. KindVersion itself is proposed by a leader that knows of all members.
+// as well, for a transaction that takes more than kv.MaxLooks, and rsm.ErrBusy for one whose looks cannot be counted, as
+// the index is not there. KindVersion itself is proposed by a leader that knows of all members.
 func (m *Machine) Refuse(c Command) error {
 	if c.More == nil || c.More.Kind == KindVersion {
 		return nil
@@ -72,7 +73,11 @@ func (m *Machine) Refuse(c Command) error {
 	if c.More.Txn == nil {
 		return nil
 	}
-	if n := m.present.Load().keys.Looks(c.More.Txn); n > kv.MaxLooks {
+	n, err := reading(m, func(keys *kv.Store) (int64, error) { return keys.Looks(c.More.Txn), nil })
+	if err != nil {
+		return fmt.Errorf("%w: %w", rsm.ErrBusy, err)
+	}
+	if n > kv.MaxLooks {
 		return fmt.Errorf("%w: %w: %d, by compares and deletes of ranges, or ranges that are sorted, filtered or of an old revision",
 			rsm.ErrTooLarge, kv.ErrTooManyLooks, n)
 	}

@@ -114,8 +114,9 @@ type writer struct {
 	unsynced int64
 	digest   xxhash.Digest
 	pace     func(bytes int)
-	gentle   func() bool        // nil: it cannot wait
-	uncached vfs.UncachedWriter // nil: all goes through the system's cache
+	// mostAtOnce is how many bytes are written at once, and without a sync.
+	mostAtOnce func() int
+	uncached   vfs.UncachedWriter // nil: all goes through the system's cache
 }
 
 // writer opens a file to be written from an offset on, where digest is the hash of what is before.
@@ -129,7 +130,7 @@ func (f Files) writer(number uint32, at int64, there bool, digest xxhash.Digest,
 	if err != nil {
 		return nil, fmt.Errorf("run: open for writing: %w", err)
 	}
-	return &writer{file: file, name: f.Path(number), at: at, digest: digest, pace: pace}, nil
+	return &writer{file: file, name: f.Path(number), at: at, digest: digest, pace: pace, mostAtOnce: func() int { return pieceBytes }}, nil
 }
 
 func (w *writer) write(ctx context.Context, b []byte) error {
@@ -158,9 +159,9 @@ func (w *writer) write(ctx context.Context, b []byte) error {
 	return nil
 }
 
-// mostAtOnce is how many bytes may be written at once, and without a sync.
-func (w *writer) mostAtOnce() int {
-	if w.gentle != nil && w.gentle() {
+// mostAtOnce is how many bytes are read, or written and synced, at once.
+func (f Files) mostAtOnce() int {
+	if f.Gentle != nil && f.Gentle() {
 		return gentlePiece
 	}
 	return pieceBytes

@@ -125,7 +125,7 @@ func (f Files) write(
 	if err != nil {
 		return info, r.digest, 0, err
 	}
-	w.gentle = f.Gentle
+	w.mostAtOnce = f.mostAtOnce
 	for _, b := range mem.pieces(uint32(info.Bytes), to.offset) {
 		if err = w.write(ctx, b); err != nil {
 			break

@@ -54,7 +54,7 @@ func (r *reader) window(n int64) ([]byte, error) {
 	if from := r.at - r.bufAt; from >= 0 && from+n <= int64(len(r.buf)) {
 		return r.buf[from : from+n : from+n], nil
 	}
-	want := min(max(n, gentlePiece), r.end-r.at)
+	want := min(max(n, int64(r.files.mostAtOnce())), r.end-r.at)
 	if int64(cap(r.buf)) < want {
 		r.buf = make([]byte, want)
 	}

@@ -54,7 +54,7 @@ func (v *verifier) corrupt(offset int64, reason string, args ...any) error {
 // read counts bytes that were read and are in order.
 func (v *verifier) read(b []byte) error {
 	v.digest.Write(b)
-	if v.unpaced += len(b); v.unpaced >= pieceBytes {
+	if v.unpaced += len(b); v.unpaced >= pacedBytes {
 		if v.pace != nil {
 			v.pace(v.unpaced)
 		}

@@ -218,7 +218,7 @@ func (m *Machine) Checkpoint(position raft.SnapshotMeta) rsm.CheckpointWork {
 		if err != nil {
 			return written, failed(err)
 		}
-		m.flushes.ended(written, p.history.Unwritten(), times > 1 && !m.gentle.Load())
+		m.flushes.ended(written, p.history.Unwritten(), times == mostRests && !m.gentle.Load())
 		mf := &manifest{position: position, history: p.historyID, hash: hash, compacted: small.totals.Compacted(), runs: runs}
 		mf.small.number = p.history.NewFile()
 		mf.small.bytes, mf.small.checksum, err = m.files.write(smallName(mf.small.number), small)

@@ -38,7 +38,7 @@ type Machine struct {
 	flushes flushes
 	// waits: commands wait for what is written in the background, which does not rest meanwhile (see pause).
 	waits atomic.Bool
-	// gentle: what is written in the background rested long when it last could.
+	// gentle: what is written in the background rests as long as anything does, as of the last piece.
 	gentle atomic.Bool
 	// executed counts commands; nil: nobody asks.
 	executed *executed

@@ -52,7 +52,7 @@ func (m *Machine) rest(bytes, times int) {
 	if m.files.waiting.Load() > 0 {
 		times = 1
 	}
-	m.gentle.Store(m.cfg.Pace(bytes, times) && times > 1)
+	m.gentle.Store(m.cfg.Pace(bytes, times) && times == mostRests)
 }
 
 // nearlyBound tells whether so much of the history is in memory alone that commands soon wait.

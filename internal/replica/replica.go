@@ -81,27 +81,32 @@ type Replica struct {
 	watching background
 }
 
-// New opens the state and runs the replica until Stop, or until its disk fails (see
-// rsm.Node.Done). If ctx ends before New does the result is an error, and nothing runs: a large state takes long to open.
-// Later ctx has no meaning.
-func New(ctx context.Context, cfg Config) (*Replica, error) {
-	cfg.State.ID = cfg.ID
+// complete sets what has a default, and what the state is told of the rest.
+func (cfg *Config) complete() {
 	if cfg.Logger == nil {
 		cfg.Logger = slog.New(slog.DiscardHandler)
 	}
-	r := &Replica{id: cfg.ID}
-	r.duties.quota = cfg.Quota
-	r.space.logLow = cfg.LowSpace
 	if cfg.ElectionTimeout == 0 {
 		cfg.ElectionTimeout = 500 * time.Millisecond
 	}
 	if cfg.MaxRaftState == 0 {
 		cfg.MaxRaftState = defaultMaxRaftState
 	}
-	p := new(pace)
-	cfg.State.Pace = p.pause
+	cfg.State.ID = cfg.ID
 	cfg.State.MaxIndexBytes = max(cfg.MaxIndexBytes, 0)
 	cfg.State.MaxUnwritten = cmp.Or(cfg.State.MaxUnwritten, max(leastUnwritten, 2*cfg.MaxRaftState))
+}
+
+// New opens the state and runs the replica until Stop, or until its disk fails (see
+// rsm.Node.Done). If ctx ends before New does the result is an error, and nothing runs: a large state takes long to open.
+// Later ctx has no meaning.
+func New(ctx context.Context, cfg Config) (*Replica, error) {
+	cfg.complete()
+	r := &Replica{id: cfg.ID}
+	r.duties.quota = cfg.Quota
+	r.space.logLow = cfg.LowSpace
+	p := new(pace)
+	cfg.State.Pace = p.pause
 	r.Watches = NewWatches(history{r}, 1, 0, watchLimits(cfg.Limits))
 	cfg.State.Publisher = r.Watches.Hub
 	r.State = state.New(cfg.State)

@@ -31,8 +31,8 @@ type Files struct {
 	Dir string
 	// Cluster stands in each file. A file of another cluster is corrupt.
 	Cluster uint64
-	// Gentle tells whether what a Flush or a Rewrite writes can wait, so that others use the disk between small pieces.
-	// nil: it cannot. What comes from others is written as fast as it comes.
+	// Gentle tells whether what is read in order, and what a Flush or a Rewrite writes, can wait, so that others use the disk
+	// between small pieces. nil: it cannot. What comes from others is written as fast as it comes.
 	Gentle func() bool
 }
 
@@ -106,6 +106,14 @@ func (f Files) corrupt(number uint32, offset int64, reason error) error {
 	return &CorruptError{File: f.Path(number), Number: number, Offset: offset, Reason: reason}
 }
 
+// mostAtOnce is how many bytes are read, or written and synced, at once.
+func (f Files) mostAtOnce() int {
+	if f.Gentle != nil && f.Gentle() {
+		return gentlePiece
+	}
+	return pieceBytes
+}
+
 // writer writes a file in order, in pieces.
 type writer struct {
 	file     vfs.File
@@ -157,14 +165,6 @@ func (w *writer) write(ctx context.Context, b []byte) error {
 		}
 	}
 	return nil
-}
-
-// mostAtOnce is how many bytes are read, or written and synced, at once.
-func (f Files) mostAtOnce() int {
-	if f.Gentle != nil && f.Gentle() {
-		return gentlePiece
-	}
-	return pieceBytes
 }
 
 // to is where pieces are written.

@@ -13,8 +13,8 @@ import (
 // When the manifest is durable too, Open gives back the history up to the mark. written is what was
 // written, also before an error.
 //
-// It writes in pieces of 1 MiB, or of 256 KiB while it is to be gentle, syncs each, and calls pace after it, which may wait. While it computes
-// the index of a run it calls pace with 0 bytes.
+// It writes in pieces of 1 MiB, or of 256 KiB while it is to be gentle, syncs each, and calls pace
+// after it, which may wait. While it computes the index of a run it calls pace with 0 bytes.
 // Runs that are full get their footer. After an error it can be called again, unless the error is
 // ErrFailed. Marks never go back.
 func (h *History) Flush(ctx context.Context, to Mark, pace func(bytes int)) (infos []Info, written int64, err error) {

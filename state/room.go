@@ -3,6 +3,7 @@ package state
 import (
 	"runtime"
 
+	"balsa.example/kv"
 	"balsa.example/kv/run"
 )
 
@@ -24,21 +25,20 @@ const (
 
 // makeRoom frees the index of a state if that of a manifest does not fit beside it.
 func (m *Machine) makeRoom(old *present, mf *manifest) {
-	if m.bothFit(old, mf.runs) {
+	f := old.keys.Figures()
+	if m.bothFit(f, mf.runs) {
 		return
 	}
 	old.indexFreed.Store(true) // first: no reader takes a key for missing
-	size := old.keys.Figures().IndexBytes
 	old.keys.FreeIndex()
-	if size >= muchGarbage {
+	if f.IndexBytes >= muchGarbage {
 		runtime.GC() // else Go lets as much garbage come as was in use; the new index takes the memory of the old one so
 	}
 }
 
-// bothFit tells whether an index of all records of some runs fits beside that of a state. It counts on as much memory for a
+// bothFit tells whether an index of all records of some runs fits beside one that is there. It counts on as much memory for a
 // record as that takes for a version of a key, and on each being a key of its own.
-func (m *Machine) bothFit(old *present, runs []run.Info) bool {
-	f := old.keys.Figures()
+func (m *Machine) bothFit(f kv.Figures, runs []run.Info) bool {
 	if most := m.cfg.MaxIndexBytes; most <= 0 || f.IndexBytes <= most/smallIndex {
 		return true
 	}

@@ -30,38 +30,20 @@ func TestReadersOutliveTheState(t *testing.T) {
 		if err := checkpoint(leader, index); err != nil {
 			t.Fatal(err)
 		}
-		stream, err := leader.OpenState()
-		if err != nil {
-			t.Fatal(err)
-		}
-		if err := follower.ReceiveState(context.Background(), stream.Position, 0, 0, stream.Data); err != nil {
-			t.Fatal(err)
-		}
-		if err := stream.Data.Close(); err != nil {
-			t.Fatal(err)
-		}
-		if _, err := follower.InstallState(stream.Position); err != nil {
+		if _, err := follower.InstallState(sendState(t, leader, follower)); err != nil {
 			t.Fatal(err)
 		}
 	}
 	replace()
 	for range 2 {
-		done.Go(func() {
-			for i := 0; ; i++ {
-				select {
-				case <-stop:
-					return
-				default:
-				}
-				if r := follower.Get(fmt.Sprint(i % keys)); r.Code != kv.CodeOK {
-					t.Errorf("key %d: %v", i%keys, r.Err())
-					return
-				}
-				if r, err := follower.Range(kv.RangeOp{}); err != nil || len(r.Entries) != keys {
-					t.Errorf("range: %d keys, %v", len(r.Entries), err)
-					return
-				}
+		readAgain(t, &done, stop, func(i int) error {
+			if r := follower.Get(fmt.Sprint(i % keys)); r.Code != kv.CodeOK {
+				return fmt.Errorf("key %d: %w", i%keys, r.Err())
 			}
+			if r, err := follower.Range(kv.RangeOp{}); err != nil || len(r.Entries) != keys {
+				return fmt.Errorf("range: %d keys, %v", len(r.Entries), err)
+			}
+			return nil
 		})
 	}
 	for range 20 {
@@ -69,6 +51,37 @@ func TestReadersOutliveTheState(t *testing.T) {
 	}
 	close(stop)
 	done.Wait()
+}
+
+// readAgain has a goroutine read again and again until stop is closed, or an error.
+func readAgain(t *testing.T, done *sync.WaitGroup, stop <-chan struct{}, read func(i int) error) {
+	done.Go(func() {
+		for i := 0; ; i++ {
+			select {
+			case <-stop:
+				return
+			default:
+			}
+			if err := read(i); err != nil {
+				t.Error(err)
+				return
+			}
+		}
+	})
+}
+
+// sendState has a member receive the last checkpoint of another one.
+func sendState(t *testing.T, from, to *state.Machine) raft.SnapshotMeta {
+	t.Helper()
+	stream, err := from.OpenState()
+	if err != nil {
+		t.Fatal(err)
+	}
+	err = to.ReceiveState(context.Background(), stream.Position, 0, 0, stream.Data)
+	if err = errors.Join(err, stream.Data.Close()); err != nil {
+		t.Fatal(err)
+	}
+	return stream.Position
 }
 
 // behindLeader is a member with keys in many files, which has received the state of another member that is further.
@@ -93,16 +106,9 @@ func behindLeader(t *testing.T, publisher kv.Publisher, compacted uint64) (follo
 		leader.DoOp(compact(compacted))
 	}
 	do(leader, 500, 1000)
-	stream, err := leader.OpenState()
-	if err != nil {
-		t.Fatal(err)
-	}
-	err = follower.ReceiveState(context.Background(), stream.Position, 0, 0, stream.Data)
-	if err = errors.Join(err, stream.Data.Close()); err != nil {
-		t.Fatal(err)
-	}
+	position := sendState(t, leader, follower)
 	return follower, func() {
-		if _, err := follower.InstallState(stream.Position); err != nil {
+		if _, err := follower.InstallState(position); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -1,7 +1,6 @@
 package state_test
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"slices"
@@ -78,15 +77,7 @@ func (r *roomy) receive() raft.SnapshotMeta {
 	if err := checkpoint(r.leader, r.index); err != nil {
 		r.t.Fatal(err)
 	}
-	stream, err := r.leader.OpenState()
-	if err != nil {
-		r.t.Fatal(err)
-	}
-	err = r.follower.ReceiveState(context.Background(), stream.Position, 0, 0, stream.Data)
-	if err = errors.Join(err, stream.Data.Close()); err != nil {
-		r.t.Fatal(err)
-	}
-	return stream.Position
+	return sendState(r.t, r.leader, r.follower)
 }
 
 func (r *roomy) install(position raft.SnapshotMeta) {
@@ -267,18 +258,11 @@ func TestReadersOutliveAnIndex(t *testing.T) {
 	var done sync.WaitGroup
 	stop := make(chan struct{})
 	read := func(read func(i int) error) {
-		done.Go(func() {
-			for i := 0; ; i++ {
-				select {
-				case <-stop:
-					return
-				default:
-				}
-				if err := read(i); err != nil && !errors.Is(err, kv.ErrUnreadable) {
-					t.Error(err)
-					return
-				}
+		readAgain(t, &done, stop, func(i int) error {
+			if err := read(i); !errors.Is(err, kv.ErrUnreadable) {
+				return err
 			}
+			return nil
 		})
 	}
 	m := r.follower

@@ -2,6 +2,7 @@ package main
 
 import (
 	"errors"
+	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -10,6 +11,14 @@ import (
 	"balsa.example/bench/cgroup"
 	"balsa.example/bench/service"
 )
+
+// TestMain lets this test's program be a neighbour, as the real one can.
+func TestMain(m *testing.M) {
+	if len(os.Args) > 1 && os.Args[1] == neighbourCommand {
+		exit(beNeighbour(os.Args[2:], os.Stdin, os.Stdout))
+	}
+	os.Exit(m.Run())
+}
 
 // TestTheMeasurementsWork runs each measurement as small as shows that it works. Nothing is said of figures: they
 // mean nothing at this size.
@@ -32,6 +41,7 @@ func TestTheMeasurementsWork(t *testing.T) {
 		{"memory", "memory", limited, []string{"it runs", "puts of new keys:", "puts of random keys:", "processors of the clients and servers:", "gets of random keys:"}},
 		{"follower", "follower", small, []string{"the disk writes", "the follower got", "half of the full load is held"}},
 		{"longest", "longest", small, []string{"while files are written:", "while files are written anew:", "while files are received:", "written files anew"}},
+		{"plain", "plain", small, []string{"p99 while a plain program copies", "p99 while the same, 100 MB/s", "p99 while three plain programs write", "p99 while three plain programs compute"}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			var out strings.Builder

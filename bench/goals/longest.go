@@ -36,10 +36,7 @@ func (r *rig) measureLongest(ctx context.Context) error {
 	var full, quiet *loadgen.Summary
 	withoutFiles := func(what string, rate float64, s **loadgen.Summary) error {
 		return r.cluster(ctx, 0, neverWrite, func(c *cluster) (err error) {
-			if _, err = c.fill(ctx, keys, smallValue); err != nil {
-				return err
-			}
-			*s, err = c.load(ctx, what, r.puts(keys, smallValue, rate))
+			*s, err = c.filledLoad(ctx, what, r.puts(keys, smallValue, rate))
 			return err
 		})
 	}

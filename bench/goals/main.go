@@ -4,6 +4,7 @@
 //	cd bench && go run ./goals memory      # values of five times the memory of their servers: root, 4 minutes, 20 GB of disk
 //	cd bench && go run ./goals follower    # a follower that many bytes behind catches up under load: 4 minutes, 30 GB
 //	cd bench && go run ./goals longest     # the longest put while files are written, rewritten and received: 3 minutes, 10 GB
+//	cd bench && go run ./goals plain       # the same load beside programs that have nothing of balsa: 4 minutes, 3 GB
 //
 // Each starts three servers on loopback, and ends with a table of the goals and what was seen.
 package main
@@ -35,6 +36,9 @@ type options struct {
 }
 
 func main() {
+	if len(os.Args) > 1 && os.Args[1] == neighbourCommand {
+		exit(beNeighbour(os.Args[2:], os.Stdin, os.Stdout))
+	}
 	var o options
 	gib := flag.Float64("gib", 5, "GiB of values")
 	mib := flag.Int64("memory", 1024, "of memory: MiB of memory that each server may use, cached pages of files included")
@@ -43,17 +47,22 @@ func main() {
 	flag.StringVar(&o.dir, "dir", "", "folder for all files; must not exist (default: a temporary one, which is removed)")
 	flag.StringVar(&o.balsa, "balsa", "", "the balsa to run (default: built from the module around)")
 	flag.Usage = func() {
-		fmt.Fprintln(flag.CommandLine.Output(), "usage: goals [flags] memory | follower | longest")
+		fmt.Fprintln(flag.CommandLine.Output(), "usage: goals [flags] memory | follower | longest | plain")
 		flag.PrintDefaults()
 	}
 	flag.Parse()
 	o.bytes, o.memory, o.value = int64(*gib*(1<<30)), *mib<<20, 4<<10
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	if err := run(ctx, flag.Args(), o, os.Stdout); err != nil {
+	exit(run(ctx, flag.Args(), o, os.Stdout))
+}
+
+func exit(err error) {
+	if err != nil {
 		fmt.Fprintln(os.Stderr, "goals:", err)
 		os.Exit(1)
 	}
+	os.Exit(0)
 }
 
 // measurements are the commands.
@@ -61,12 +70,13 @@ var measurements = map[string]func(*rig, context.Context) error{
 	"memory":   (*rig).measureMemory,
 	"follower": (*rig).measureFollower,
 	"longest":  (*rig).measureLongest,
+	"plain":    (*rig).measurePlain,
 }
 
 // run makes the folder, and balsa, and measures.
 func run(ctx context.Context, args []string, o options, w io.Writer) (err error) {
 	if len(args) != 1 || measurements[args[0]] == nil {
-		return errors.New("say what to measure: memory, follower or longest; -help tells more")
+		return errors.New("say what to measure: memory, follower, longest or plain; -help tells more")
 	}
 	if o.bytes < int64(100*o.value) || o.phase <= 0 || o.every < 0 || o.memory < 0 {
 		return errors.New("there must be a hundred values, time for each load, and nothing negative")

@@ -53,6 +53,11 @@ func (r *rig) goal(goal string, reached bool, seen string, args ...any) {
 	r.table = append(r.table, [3]string{goal, fmt.Sprintf(seen, args...), verdict})
 }
 
+// seen adds a line to the table that is no goal.
+func (r *rig) seen(what, seen string, args ...any) {
+	r.table = append(r.table, [3]string{what, fmt.Sprintf(seen, args...)})
+}
+
 func (r *rig) writeTable() error {
 	if len(r.table) == 0 {
 		return nil

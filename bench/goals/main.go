@@ -1,10 +1,10 @@
 // Command goals measures, at their full size, goals that take more memory, disk or time than a test has. There is one
 // command for each; figures mean most on a machine with nothing else to do:
 //
-//	cd bench && go run ./goals memory      # values of five times the memory of their servers: root, 4 minutes, 20 GB of disk
+//	cd bench && go run ./goals memory      # values of five times the memory of their servers: root, 4 minutes, 25 GB of disk
 //	cd bench && go run ./goals follower    # a follower that many bytes behind catches up under load: 4 minutes, 30 GB
 //	cd bench && go run ./goals longest     # the longest put while files are written, rewritten and received: 3 minutes, 10 GB
-//	cd bench && go run ./goals plain       # the same load beside programs that have nothing of balsa: 4 minutes, 3 GB
+//	cd bench && go run ./goals plain       # the same load beside programs that have nothing of balsa: 4 minutes, 20 GB
 //
 // Each starts three servers on loopback, and ends with a table of the goals and what was seen.
 package main

@@ -75,7 +75,7 @@ func (c *cluster) beside(ctx context.Context, kind string, processes int, what s
 	return c.load(ctx, "half of it, "+what, load)
 }
 
-// startNeighbour starts this program as a neighbour, and returns when it works. end ends it, and removes its files.
+// startNeighbour starts this program as a neighbour, and returns when it works. end ends it. Its files stay, as those of servers do.
 func startNeighbour(ctx context.Context, kind, dir string) (end func() error, err error) {
 	program, err := os.Executable()
 	if err != nil {
@@ -97,7 +97,7 @@ func startNeighbour(ctx context.Context, kind, dir string) (end func() error, er
 	if err := cmd.Start(); err != nil {
 		return nil, err
 	}
-	end = func() error { return errors.Join(in.Close(), cmd.Wait(), os.RemoveAll(dir)) }
+	end = func() error { return errors.Join(in.Close(), cmd.Wait()) }
 	if _, err := bufio.NewReader(out).ReadString('\n'); err != nil {
 		return nil, errors.Join(fmt.Errorf("start the neighbour %q: %w", kind, err), end())
 	}

@@ -4,6 +4,7 @@
 //	cd bench && go run ./goals memory      # values of five times the memory of their servers: root, 4 minutes, 25 GB of disk
 //	cd bench && go run ./goals follower    # a follower that many bytes behind catches up under load: 4 minutes, 30 GB
 //	cd bench && go run ./goals longest     # the longest put while files are written, rewritten and received: 3 minutes, 10 GB
+//	cd bench && go run ./goals full        # servers whose index fills its part of their memory: root, 3 minutes, 2 GB
 //	cd bench && go run ./goals plain       # the same load beside programs that have nothing of balsa: 4 minutes, 20 GB
 //
 // Each starts three servers on loopback, and ends with a table of the goals and what was seen.
@@ -47,7 +48,7 @@ func main() {
 	flag.StringVar(&o.dir, "dir", "", "folder for all files; must not exist (default: a temporary one, which is removed)")
 	flag.StringVar(&o.balsa, "balsa", "", "the balsa to run (default: built from the module around)")
 	flag.Usage = func() {
-		fmt.Fprintln(flag.CommandLine.Output(), "usage: goals [flags] memory | follower | longest | plain")
+		fmt.Fprintln(flag.CommandLine.Output(), "usage: goals [flags] memory | follower | longest | full | plain")
 		flag.PrintDefaults()
 	}
 	flag.Parse()
@@ -70,13 +71,14 @@ var measurements = map[string]func(*rig, context.Context) error{
 	"memory":   (*rig).measureMemory,
 	"follower": (*rig).measureFollower,
 	"longest":  (*rig).measureLongest,
+	"full":     (*rig).measureFull,
 	"plain":    (*rig).measurePlain,
 }
 
 // run makes the folder, and balsa, and measures.
 func run(ctx context.Context, args []string, o options, w io.Writer) (err error) {
 	if len(args) != 1 || measurements[args[0]] == nil {
-		return errors.New("say what to measure: memory, follower, longest or plain; -help tells more")
+		return errors.New("say what to measure: memory, follower, longest, full or plain; -help tells more")
 	}
 	if o.bytes < int64(100*o.value) || o.phase <= 0 || o.every < 0 || o.memory < 0 {
 		return errors.New("there must be a hundred values, time for each load, and nothing negative")

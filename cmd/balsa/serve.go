@@ -79,9 +79,9 @@ func (o *serveOptions) flags() *pflag.FlagSet {
 	f.VisitAll(func(flag *pflag.Flag) { f.SetAnnotation(flag.Name, sharedWithEtcd, []string{"yes"}) })
 
 	f.Int64Var(&o.maxIndexBytes, "max-index-bytes", 0,
-		"bytes of memory for the index of all keys, beyond which none are added; 0: half of the memory; -1: any")
+		"bytes of memory for the index of all keys, beyond which none are added; 0: half of the memory, or what leaves 128 MiB free; -1: any")
 	f.Int64Var(&o.maxRaftState, "max-raft-state", 0,
-		"bytes of log that make a checkpoint of the state due; 0: 64 MiB; -1: never")
+		"bytes of log that make a checkpoint of the state due; 0: 64 MiB, or a 32nd of the memory; -1: never")
 	addQuota(f, &o.quota)
 	f.StringSliceVar(&o.join, "join", nil,
 		"peer addresses of some servers of a running cluster, to become a member of it: host:port, or name=host:port")

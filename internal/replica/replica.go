@@ -23,11 +23,14 @@ import (
 type Config struct {
 	ID  raft.NodeID
 	Log rsm.Log
-	// State says where the state is kept. Its ID and Pace are set by New, and MaxUnwritten if it is 0.
+	// State says where the state is kept. Its ID and Pace are set by New, and MaxUnwritten and CacheBytes if they are 0.
 	State     state.Config
 	Transport rsm.Transport
 
-	MaxRaftState      int64 // bytes of log; see rsm.Config. Default: 64 MiB
+	// Memory is how much memory the process may use, in bytes; 0: any. With less than some 3 GiB there are lower defaults
+	// of what is held in memory.
+	Memory            int64
+	MaxRaftState      int64 // bytes of log; see rsm.Config. Default: 64 MiB, or a 32nd of Memory
 	HeartbeatInterval time.Duration
 	ElectionTimeout   time.Duration
 	LeaseReads        bool
@@ -55,6 +58,8 @@ type Config struct {
 	KnownVersion func(raft.NodeID) (version uint64, ok bool)
 	// Quota is proposed while this replica leads and the state has no quota. 0: none is.
 	Quota int64
+
+	pending int64 // rsm.Config.MaxPendingBytes
 }
 
 // Replica is one running replica of the service. Its Handler answers requests of the native
@@ -89,12 +94,13 @@ func (cfg *Config) complete() {
 	if cfg.ElectionTimeout == 0 {
 		cfg.ElectionTimeout = 500 * time.Millisecond
 	}
-	if cfg.MaxRaftState == 0 {
-		cfg.MaxRaftState = defaultMaxRaftState
-	}
+	bounds := boundsOf(cfg.Memory)
+	cfg.MaxRaftState = cmp.Or(cfg.MaxRaftState, bounds.raftState)
+	cfg.pending = bounds.pending
 	cfg.State.ID = cfg.ID
 	cfg.State.MaxIndexBytes = max(cfg.MaxIndexBytes, 0)
-	cfg.State.MaxUnwritten = cmp.Or(cfg.State.MaxUnwritten, max(leastUnwritten, 2*cfg.MaxRaftState))
+	cfg.State.MaxUnwritten = cmp.Or(cfg.State.MaxUnwritten, max(bounds.unwritten, 2*cfg.MaxRaftState))
+	cfg.State.CacheBytes = cmp.Or(cfg.State.CacheBytes, bounds.cache)
 }
 
 // New opens the state and runs the replica until Stop, or until its disk fails (see
@@ -121,6 +127,7 @@ func New(ctx context.Context, cfg Config) (*Replica, error) {
 		Log:               cfg.Log,
 		Transport:         cfg.Transport,
 		MaxRaftState:      cfg.MaxRaftState,
+		MaxPendingBytes:   cfg.pending,
 		MaxOpBytes:        rsm.MaxOpBytesLimit, // whatever this server takes itself: others forward what they take
 		HeartbeatInterval: cfg.HeartbeatInterval,
 		ElectionTimeout:   cfg.ElectionTimeout,
@@ -160,13 +167,6 @@ func New(ctx context.Context, cfg Config) (*Replica, error) {
 	r.upkeep.start(r.upkeep.run)
 	return r, nil
 }
-
-// defaultMaxRaftState is the same whatever the size of the store: a checkpoint writes what is new.
-const defaultMaxRaftState = 64 << 20
-
-// leastUnwritten is how much history may be in memory alone before a checkpoint is due, however short the log is.
-// By far most commands write about as much history as log, and the log has a checkpoint made earlier.
-const leastUnwritten = 256 << 20
 
 // machine is the state as the Node sees it: checkpoints that are urgent do not pause.
 type machine struct {

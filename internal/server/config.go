@@ -15,6 +15,7 @@ import (
 	"balsa.example/internal/frontend/clients"
 	"balsa.example/internal/frontend/native"
 	"balsa.example/internal/machine"
+	"balsa.example/internal/replica"
 	"balsa.example/kv"
 	"balsa.example/member"
 	"balsa.example/state"
@@ -94,7 +95,7 @@ type Config struct {
 	WatchProgress time.Duration
 
 	// MaxRaftState is rsm.Config's: bytes of log that make a checkpoint of the state due; 0:
-	// 64 MiB; -1: never.
+	// 64 MiB, or a 32nd of the memory that the process may use; -1: never.
 	MaxRaftState      int64
 	HeartbeatInterval time.Duration
 	ElectionTimeout   time.Duration
@@ -103,7 +104,8 @@ type Config struct {
 	LeaseReads bool
 	Limits     kv.Limits
 	// MaxIndexBytes is how much memory the index of all keys may take: beyond it nothing is taken
-	// that would add to it. Default: half of the memory that the process may use. Below 0: any.
+	// that would add to it. Default: half of the memory that the process may use, and less where that leaves less than
+	// 128 MiB for the rest. Below 0: any.
 	MaxIndexBytes int64
 	// Retention says how much history the leader lets the cluster keep. Members should agree on it.
 	Retention state.Retention
@@ -173,7 +175,7 @@ func (c Config) withDefaults() (Config, error) {
 	if c.MaxIndexBytes == 0 {
 		// All replicas have the same index: if it outgrew the memory, all of them would be killed, and again
 		// at each start.
-		c.MaxIndexBytes = machine.MemoryLimit("/") / 2
+		c.MaxIndexBytes = replica.MostIndexBytes(machine.MemoryLimit("/"))
 	}
 	if c.Clients.MessageBytes == 0 {
 		c.Clients.MessageBytes = native.MessageBytes(c.Limits)

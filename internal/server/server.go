@@ -367,6 +367,7 @@ func (s *Server) run() {
 			Gently:     machine.Gently,
 		},
 		Transport:         s.member.Transport(),
+		Memory:            machine.MemoryLimit("/"),
 		MaxRaftState:      s.cfg.MaxRaftState,
 		HeartbeatInterval: s.cfg.HeartbeatInterval,
 		ElectionTimeout:   s.cfg.ElectionTimeout,

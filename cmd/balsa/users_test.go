@@ -64,3 +64,36 @@ func TestUsersFromTheCommandLine(t *testing.T) {
 		}
 	}
 }
+
+// Who may use a few keys only may watch, lock and lead there.
+func TestAUserOfAPrefixWatchesLocksAndLeads(t *testing.T) {
+	endpoints := oneServer(t, "--bcrypt-cost", "4")
+	for _, s := range []step{
+		{[]string{"put", "app/1", "x"}, "", exitOK, "version=1 revision=2\n", ""},
+		{[]string{"user", "add", "root"}, "secret\n", exitOK, "added\n", ""},
+		{[]string{"user", "grant-role", "root", "root"}, "", exitOK, "granted\n", ""},
+		{[]string{"user", "add", "ann:word"}, "", exitOK, "added\n", ""},
+		{[]string{"role", "add", "app"}, "", exitOK, "added\n", ""},
+		{[]string{"role", "grant", "app", "readwrite", "app/", "--prefix"}, "", exitOK, "granted\n", ""},
+		{[]string{"user", "grant-role", "ann", "app"}, "", exitOK, "granted\n", ""},
+		{[]string{"auth", "enable"}, "", exitOK, "enabled\n", ""},
+	} {
+		s.run(t, endpoints)
+	}
+	const ann = "--user=ann:word"
+	for until, args := range map[string][]string{
+		`put "app/1" = "x"`: {"watch", "--prefix", "app/", "--rev", "1"},
+		`key="app/l/@`:      {"lock", "app/l"},
+		`key="app/e/@`:      {"elect", "app/e", "me"},
+	} {
+		output, stop := background(t, until, append([]string{args[0], endpoints, ann}, args[1:]...)...)
+		if code := stop(); code != exitOK {
+			t.Errorf("%q: code %d, %s", args, code, output)
+		}
+	}
+	for _, args := range [][]string{{"watch", "b"}, {"lock", "b", "true"}, {"elect", "b", "me"}} {
+		step{append([]string{args[0], ann}, args[1:]...), "", exitDenied, "", "permission denied"}.run(t, endpoints)
+		step{append([]string{args[0], "--user=ann:wrong"}, args[1:]...), "", exitDenied, "", "authentication failed"}.run(t, endpoints)
+		step{args, "", exitDenied, "", "not authenticated"}.run(t, endpoints)
+	}
+}

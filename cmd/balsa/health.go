@@ -7,11 +7,14 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"os"
 	"strings"
 
 	"github.com/spf13/cobra"
+
+	"balsa.example/clerk"
 )
 
 // maxHealthBytes is how much is read of an answer to a probe.
@@ -60,7 +63,7 @@ Exit codes:
 			path, what = "/livez", "alive"
 		}
 		for _, endpoint := range n.endpoints {
-			err := n.probe(ctx, client, endpoint, path)
+			err := n.probe(ctx, p, client, endpoint, path)
 			if errors.Is(err, context.DeadlineExceeded) {
 				err = fmt.Errorf("no answer within %s; a server that knows no leader takes longer, and /health of its client port says so at once", n.timeout)
 			}
@@ -100,7 +103,7 @@ func (n *connection) probing(p *program) (*http.Client, error) {
 }
 
 // probe asks one server.
-func (n *connection) probe(ctx context.Context, client *http.Client, endpoint, path string) error {
+func (n *connection) probe(ctx context.Context, p *program, client *http.Client, endpoint, path string) error {
 	if !strings.Contains(endpoint, "://") {
 		scheme := "http://"
 		if n.speaksTLS(endpoint) {
@@ -114,7 +117,7 @@ func (n *connection) probe(ctx context.Context, client *http.Client, endpoint, p
 	}
 	reply, err := client.Do(request)
 	if err != nil {
-		return err
+		return n.explainProbe(ctx, p, endpoint, err)
 	}
 	defer reply.Body.Close()
 	text, err := io.ReadAll(io.LimitReader(reply.Body, maxHealthBytes))
@@ -125,4 +128,23 @@ func (n *connection) probe(ctx context.Context, client *http.Client, endpoint, p
 		return errors.New(oneLine(errors.New(strings.TrimSpace(string(text)))))
 	}
 	return nil
+}
+
+// explainProbe returns what other commands say of a server that was reached and does not speak as its endpoint
+// says, since they know what to do about it. Of other failures it returns err.
+func (n *connection) explainProbe(ctx context.Context, p *program, endpoint string, err error) error {
+	if network := new(net.OpError); ctx.Err() != nil || errors.As(err, &network) && network.Op == "dial" {
+		return err
+	}
+	one := *n
+	one.endpoints = []string{endpoint}
+	ck, wrong := one.connect(p)
+	if wrong != nil {
+		return err
+	}
+	defer ck.Close()
+	if _, why := ck.Status(ctx, endpoint); errors.Is(why, clerk.ErrTLS) {
+		return bare(why)
+	}
+	return err
 }

@@ -34,12 +34,22 @@ func TestTheCommandLineTellsWhatIsWrongWithTLS(t *testing.T) {
 		"http":           {[]string{"--endpoints", address}, exitUnavailable, "must begin with https://"},
 		"wrong key":      {[]string{"--cert", alice.Cert, "--key", node.Key, "--endpoints", address}, exitUsage, "does not match"},
 	} {
-		for _, command := range [][]string{{"put", "a", "1"}, {"status"}} {
+		for _, command := range [][]string{{"put", "a", "1"}, {"status"}, {"health"}} {
 			start := time.Now()
 			code, _, stderr := balsa(t, "", append(append(command, "--timeout", "20s"), tc.args...)...)
 			if code != tc.code || !strings.Contains(stderr, tc.want) || strings.Contains(stderr, "majority") || time.Since(start) > 15*time.Second {
 				t.Errorf("%s: %s: code %d after %s: %s", name, command[0], code, time.Since(start), stderr)
 			}
+		}
+	}
+}
+
+func TestTheCommandLineTellsThatAServerSpeaksNoTLS(t *testing.T) {
+	endpoint := strings.Replace(oneServer(t), "http://", "https://", 1)
+	for _, command := range [][]string{{"put", "a", "1"}, {"status"}, {"health"}} {
+		code, _, stderr := balsa(t, "", append(command, endpoint)...)
+		if code != exitUnavailable || !strings.Contains(stderr, "must begin with http://") {
+			t.Errorf("%s: code %d: %s", command[0], code, stderr)
 		}
 	}
 }

@@ -1,6 +1,7 @@
 package clerk
 
 import (
+	"bytes"
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
@@ -13,8 +14,12 @@ import (
 	"balsa.example/internal/certs"
 )
 
-// tlsError is an ErrTLS with what to do about it.
+// peerMagic is how a server begins on the address at which it listens for other servers: see package transport.
+const peerMagic = "balsa-p\n"
+
+// tlsError is an ErrTLS with what to do about it, or an ErrPeerPort.
 type tlsError struct {
+	kind error
 	what string
 	err  error // what package tls says; may be nil
 }
@@ -26,20 +31,32 @@ func (e *tlsError) Error() string {
 	return fmt.Sprintf("%s (%v)", e.what, e.err)
 }
 
-// Is makes the error match ErrTLS.
-func (e *tlsError) Is(target error) bool { return target == ErrTLS }
+// Is makes the error match its kind.
+func (e *tlsError) Is(target error) bool { return target == e.kind }
 
 func (e *tlsError) Unwrap() error { return e.err }
 
 // diagnosePlain looks at the first bytes that a server sends to a client without TLS.
 func diagnosePlain(b []byte) error {
-	if certs.IsTLS(b) {
-		return &tlsError{what: "the server speaks TLS: its endpoint must begin with https://"}
+	switch {
+	case certs.IsTLS(b):
+		return &tlsError{kind: ErrTLS, what: "the server speaks TLS: its endpoint must begin with https://"}
+	case bytes.HasPrefix(b, []byte(peerMagic)):
+		return errPeerPort
 	}
 	return nil
 }
 
-// diagnose returns an ErrTLS that says why a handshake failed. It returns nil if the
+var errPeerPort = &tlsError{kind: ErrPeerPort, what: "this is an address for servers; clients use the one of --listen-client-urls"}
+
+// fromPeer tells whether a handshake failed because the other side is a server that takes this client for another
+// server, without TLS. Package tls keeps only the first bytes of what it said.
+func fromPeer(err error) bool {
+	var header tls.RecordHeaderError
+	return errors.As(err, &header) && strings.HasPrefix(peerMagic, string(header.RecordHeader[:]))
+}
+
+// diagnose returns an ErrTLS or ErrPeerPort that says why a handshake failed. It returns nil if the
 // handshake did not fail, or because of the network: the next one may succeed. shows tells
 // whether the client has a certificate.
 func diagnose(err error, shows bool) error {
@@ -62,6 +79,8 @@ func diagnose(err error, shows bool) error {
 		what = "the server's certificate has expired, or is not valid yet"
 	case errors.As(err, &verify):
 		what = "the server's certificate cannot be verified"
+	case fromPeer(err):
+		return errPeerPort
 	case certs.Plain(err):
 		what = "the server does not speak TLS: its endpoint must begin with http://"
 	case errors.As(err, &remote) && remote.Op == "remote error":
@@ -71,7 +90,7 @@ func diagnose(err error, shows bool) error {
 	default:
 		return nil
 	}
-	return &tlsError{what, err}
+	return &tlsError{ErrTLS, what, err}
 }
 
 // diagnoseAlert says what the alert of a server means. Package tls gives alerts no type,
@@ -91,8 +110,8 @@ func diagnoseAlert(alert string, shows bool) string {
 	}
 }
 
-// tlsFailures are the servers whose TLS does not fit this client's, as one operation has
-// found, by address. Another attempt at the same server fails too, but one at another
+// tlsFailures are the servers whose TLS does not fit this client's, and the addresses that are for servers, as one
+// operation has found, by address. Another attempt at the same server fails too, but one at another
 // server may succeed.
 type tlsFailures map[string]*tlsError
 
@@ -132,7 +151,7 @@ func (f tlsFailures) describe() error {
 // addTo adds the failures to the reason why an operation was not done, unless the reason is
 // one of them.
 func (f tlsFailures) addTo(reason error) error {
-	if len(f) == 0 || reason == nil || errors.Is(reason, ErrTLS) {
+	if len(f) == 0 || reason == nil || errors.As(reason, new(*tlsError)) {
 		return reason
 	}
 	return fmt.Errorf("%w; %w", reason, f.describe())

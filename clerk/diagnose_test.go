@@ -51,7 +51,7 @@ func TestAHandshakeThatIsCutShortHidesNothing(t *testing.T) {
 }
 
 func TestTLSFailures(t *testing.T) {
-	failure := &tlsError{what: "wrong"}
+	failure := &tlsError{kind: ErrTLS, what: "wrong"}
 	var f tlsFailures
 	f.note("a", errors.New("refused"))
 	if f.ofAll(1) != nil || f.addTo(nil) != nil {

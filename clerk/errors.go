@@ -39,6 +39,10 @@ var (
 	// all servers, an operation ends with this error at once, and was not executed.
 	ErrTLS = errors.New("no agreement about TLS")
 
+	// ErrPeerPort: the address is the one at which a server listens for other servers. If that is so of
+	// all servers, an operation ends with this error at once, and was not executed.
+	ErrPeerPort = errors.New("an address for servers, not for clients")
+
 	// ErrUnauthenticated: authentication is on, and the Clerk has no user, or a wrong password.
 	// The operation was not executed.
 	ErrUnauthenticated = errors.New("not authenticated")

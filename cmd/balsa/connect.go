@@ -155,6 +155,8 @@ func (n *connection) explainCall(what string, err error) error {
 		return withCode(exitDenied, "%s: %w; see --user", what, bare(err))
 	case errors.Is(err, clerk.ErrTLS):
 		return withCode(exitUnavailable, "%s: %w; see --endpoints, --cacert, --cert and --key", what, bare(err))
+	case errors.Is(err, clerk.ErrPeerPort):
+		return withCode(exitUnavailable, "%s: %w; see --endpoints", what, bare(err))
 	case errors.Is(err, context.DeadlineExceeded) && errors.Is(err, clerk.ErrBusy):
 		return withCode(exitUnavailable, `%s: not done within %s, since a server refuses it (%w); "balsa doctor" says more`, what, n.timeout, bare(err))
 	case errors.Is(err, context.DeadlineExceeded):

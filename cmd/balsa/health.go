@@ -143,7 +143,7 @@ func (n *connection) explainProbe(ctx context.Context, p *program, endpoint stri
 		return err
 	}
 	defer ck.Close()
-	if _, why := ck.Status(ctx, endpoint); errors.Is(why, clerk.ErrTLS) {
+	if _, why := ck.Status(ctx, endpoint); errors.Is(why, clerk.ErrTLS) || errors.Is(why, clerk.ErrPeerPort) {
 		return bare(why)
 	}
 	return err

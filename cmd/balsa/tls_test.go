@@ -53,3 +53,22 @@ func TestTheCommandLineTellsThatAServerSpeaksNoTLS(t *testing.T) {
 		}
 	}
 }
+
+// The two addresses of a server are taken for each other.
+func TestTheCommandLineTellsThatAnAddressIsForServers(t *testing.T) {
+	base := freePorts(t, 2)
+	_, stop := background(t, "ready to serve", "serve", "--data-dir", filepath.Join(t.TempDir(), "d"),
+		"--listen-client-urls", loopback(base), "--listen-peer-urls", loopback(base+1))
+	defer stop()
+	address := strings.TrimPrefix(loopback(base+1), "http://")
+	for _, command := range [][]string{{"put", "a", "1"}, {"watch", "a"}, {"status"}, {"health"}} {
+		for _, endpoint := range []string{address, "http://" + address, "https://" + address} {
+			start := time.Now()
+			code, _, stderr := balsa(t, "", append(command, "--timeout", "20s", "--endpoints", endpoint)...)
+			if code != exitUnavailable || !strings.Contains(stderr, "this is an address for servers; clients use the one of --listen-client-urls") ||
+				strings.Contains(stderr, "majority") || time.Since(start) > 15*time.Second {
+				t.Errorf("%s at %s: code %d after %s: %s", command[0], endpoint, code, time.Since(start), stderr)
+			}
+		}
+	}
+}

@@ -65,7 +65,8 @@ The keys are written in the order of the lines, in transactions of up to 128 lin
 1 MiB, each of which --timeout is for. Keys that exist are replaced, and others stay.
 
 An error names the line, or the record of etcd, at which it stopped: all before are
-written, and none from it on. --from-line or --from-record goes on there.
+written, and none from it on. --from-line or --from-record goes on there. The line behind
+the last one may be named too: then nothing is left to write. Lines behind that are refused.
 ` + connectionHelp + importExitHelp,
 		Example: `  balsa import all.jsonl
   balsa import all.jsonl --from-line 1025
@@ -211,6 +212,8 @@ func (l lineSource) writeTo(ctx context.Context, w *batchWriter) error {
 		return w.stop(ctx, number+1, usageError("line %d is longer than %d MiB", number+1, maxLineBytes>>20))
 	case err != nil:
 		return w.stop(ctx, number+1, fmt.Errorf("read line %d: %w", number+1, err))
+	case l.from > number+1: // number+1 is where an import goes on that was stopped behind the last line
+		return usageError("--from-line %d: the file has %s; nothing is imported", l.from, counted(int(number), "line"))
 	default:
 		return w.flush(ctx)
 	}

@@ -47,7 +47,9 @@ func TestExportAndImport(t *testing.T) {
 		{"export", "", exitOK, again, "exported 4 keys"},
 		{"import " + file, "", exitOK, "imported 4 keys, 23 B\n", ""},
 		{"import - --from-line 4", exported, exitOK, "imported 1 keys, 12 B\n", ""},
-		{"import --from-line 9", exported, exitOK, "imported 0 keys, 0 B\n", ""},
+		{"import --from-line 5", exported, exitOK, "imported 0 keys, 0 B\n", ""},
+		{"import --from-line 6", exported, exitUsage, "", "--from-line 6: the file has 4 lines; nothing is imported"},
+		{"import --from-line 3", "\n", exitUsage, "", "the file has 1 line;"},
 		{"import " + file + "2", "", exitUsage, "", "no such file"},
 		{"import " + filepath.Dir(file), "", exitError, "", "read line 1"},
 	}.run(t, endpoints)

@@ -191,7 +191,8 @@ backup: see there for leases, sessions and revisions.
 
 func explainRecover(err error) error {
 	switch {
-	case errors.Is(err, offline.ErrInUse), errors.Is(err, offline.ErrWitness), errors.Is(err, wal.ErrNotCreated):
+	case errors.Is(err, offline.ErrInUse), errors.Is(err, offline.ErrWitness), errors.Is(err, wal.ErrNotCreated),
+		errors.Is(err, offline.ErrMissing), errors.Is(err, offline.ErrNothing):
 		return usageError("%w", err)
 	case errors.Is(err, datadir.ErrDamaged), errors.As(err, new(*wal.CorruptionError)):
 		return withCode(exitDamaged, "%w", err)

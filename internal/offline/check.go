@@ -53,6 +53,9 @@ var ErrWitness = errors.New("the directory of a witness has no data, only the en
 // ErrNothing: there is no data directory.
 var ErrNothing = errors.New("it holds nothing of a server")
 
+// ErrMissing: the path is that of nothing.
+var ErrMissing = errors.New("there is no such directory")
+
 // Check reads all of a data directory, and checks
 //
 //   - MEMBERS: its checksum, and whether the directory may be used any more;

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"path/filepath"
 	"strings"
 	"time"
@@ -56,7 +57,9 @@ func Survey(ctx context.Context, fsys vfs.FS, dir, scratch string) (s *Survivor,
 		}
 	}()
 	log, err := wal.Inspect(fsys, filepath.Join(dir, "wal"))
-	if err != nil {
+	if errors.Is(err, wal.ErrNotCreated) {
+		return nil, withoutLog(fsys, dir, err)
+	} else if err != nil {
 		return nil, err
 	}
 	s = &Survivor{Cluster: log.Identity.ClusterID, dir: filepath.Join(dir, "state"), release: release, Unlocked: unheld}
@@ -73,6 +76,21 @@ func Survey(ctx context.Context, fsys vfs.FS, dir, scratch string) (s *Survivor,
 		return nil, errors.Join(fmt.Errorf("%s: %w", dir, err), s.Close())
 	}
 	return s, nil
+}
+
+// withoutLog returns what is to be said of a directory without a log: err, if there is something else of a server.
+func withoutLog(fsys vfs.FS, dir string, err error) error {
+	missing := func(path string) bool {
+		_, err := fsys.Stat(path)
+		return errors.Is(err, fs.ErrNotExist)
+	}
+	switch {
+	case missing(dir):
+		return fmt.Errorf("%s: %w", dir, ErrMissing)
+	case missing(filepath.Join(dir, "MEMBERS")) && missing(filepath.Join(dir, "state")):
+		return fmt.Errorf("%s: %w", dir, ErrNothing)
+	}
+	return err
 }
 
 // know reads who the member was, and notes why it may not be the best to go on with. Nothing that is brought into the

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"strings"
@@ -73,7 +74,10 @@ danger).
 		looking := p.begin(true, func(elapsed time.Duration) string { return "looking, " + elapsed.Round(time.Second).String() })
 		facts, err := p.examine(c.Context(), &e)
 		looking.end()
-		if err != nil {
+		switch {
+		case c.Context().Err() != nil: // half of the findings would be that something does not answer
+			return errors.New("interrupted before its end")
+		case err != nil:
 			return err
 		}
 		findings := doctor.Diagnose(facts)

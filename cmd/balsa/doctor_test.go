@@ -91,6 +91,19 @@ func TestDoctorOfAMachineAlone(t *testing.T) {
 	}
 }
 
+func TestDoctorIsInterrupted(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel() // Ctrl-C
+	for _, args := range [][]string{{"--endpoints", "127.0.0.1:1", "--sample", "1h"}, {"--local", "--data-dir", t.TempDir()}} {
+		var out, errs bytes.Buffer
+		p := program{stdout: &out, stderr: &errs, env: noEnv}
+		code := p.run(ctx, append([]string{"doctor"}, args...))
+		if code != exitError || out.Len() > 0 || !strings.HasSuffix(errs.String(), "balsa: interrupted before its end\n") {
+			t.Errorf("%q: code %d, out %q, err %q", args, code, &out, &errs)
+		}
+	}
+}
+
 func TestAProbeLeavesNothing(t *testing.T) {
 	dir := t.TempDir()
 	ctx, cancel := context.WithCancel(t.Context())

@@ -231,6 +231,9 @@ func TestServeFromTheCommandLine(t *testing.T) {
 	if code, _, errs := balsa(t, "", append(serve, "--election-timeout", "10")...); code != exitUsage || !strings.Contains(errs, "election timeout") {
 		t.Errorf("a short election timeout: %d %q", code, errs)
 	}
+	if code, _, errs := balsa(t, "", append(serve, "--election-timeout", "10ms")...); code != exitUsage || !strings.Contains(errs, "milliseconds, such as 500") {
+		t.Errorf("an election timeout with a unit: %d %q", code, errs)
+	}
 }
 
 type brokenWriter struct{}

@@ -2,6 +2,7 @@ package main
 
 import (
 	"errors"
+	"fmt"
 	"slices"
 	"strconv"
 	"strings"
@@ -114,12 +115,24 @@ var kindsOfValues = map[string]string{
 	"stringSlice": "a list with commas between its parts",
 }
 
+// unitsOfFlags are the units in which flags count whose values name none.
+var unitsOfFlags = map[string]string{"election-timeout": "milliseconds", "heartbeat-interval": "milliseconds", "auth-token-ttl": "seconds"}
+
+// valuesOf says what values a flag takes; ok is false where its type has errors that say enough.
+func valuesOf(f *pflag.Flag) (kind string, ok bool) {
+	if unit := unitsOfFlags[f.Name]; unit != "" {
+		return fmt.Sprintf("a whole number of %s, such as %s", unit, f.DefValue), true
+	}
+	kind, ok = kindsOfValues[f.Value.Type()]
+	return kind, ok
+}
+
 // invalidValue is the error of a flag's value that is not of its type, from some source.
 func invalidValue(source string, f *pflag.Flag, value string, err error) error {
-	kind, ok := kindsOfValues[f.Value.Type()]
+	kind, ok := valuesOf(f)
 	switch {
 	case !ok:
-		return usageError("%s: invalid value %q: %w", source, value, err) // our own types have errors that say enough
+		return usageError("%s: invalid value %q: %w", source, value, err)
 	case errors.Is(err, strconv.ErrRange):
 		return usageError("%s: invalid value %q: out of range; it must be %s", source, value, kind)
 	default:

@@ -86,7 +86,7 @@ const policy = `
 	internal/server, clerk, clerk/lock, clerk/election, api < cmd/balsa
 	internal/server, clerk, internal/inproc < embed
 	member < . < examples/bank
-	clerk, api < internal/doctor < cmd/balsa
+	clerk, api, raft < internal/doctor < cmd/balsa
 	NONE < internal/loadgen, internal/sink, internal/terminal, internal/machine < cmd/balsa
 	NONE < internal/rotate < internal/etcdconfig, cmd/balsa
 	internal/loadgen, clerk < internal/loadgen/clerkload < cmd/balsa

@@ -224,6 +224,40 @@ func TestEachFindingIsProvoked(t *testing.T) {
 	}
 }
 
+// TestNothingIsAdvisedThatIsRefused: a cluster with a witness has at most four voters.
+func TestNothingIsAdvisedThatIsRefused(t *testing.T) {
+	const aWitness, ordinary = "be it a witness", `add one ("balsa serve --join"), or remove one`
+	voter := clerk.Member{ID: 4, Name: "n4", Voter: true, Started: true, Active: true}
+	witness := voter
+	witness.Witness = true
+	tests := []struct {
+		name    string
+		members func([]clerk.Member) []clerk.Member
+		do      string
+	}{
+		{"two", func(m []clerk.Member) []clerk.Member { return m[:2] }, aWitness},
+		{"four", func(m []clerk.Member) []clerk.Member { return append(m, voter) }, ordinary},
+		{"four with a witness", func(m []clerk.Member) []clerk.Member { return append(m, witness) }, "remove one: "},
+		{"two, and two that are to vote", func(m []clerk.Member) []clerk.Member {
+			return append(m[:2], clerk.Member{ID: 4, Name: "n4", Promote: true, Witness: true}, clerk.Member{ID: 5, Name: "n5", Promote: true})
+		}, "remove one: "},
+		{"two, of which one is being replaced", func(m []clerk.Member) []clerk.Member {
+			return append(m[:2], clerk.Member{ID: 4, Name: "n1", Promote: true, Replaces: 1})
+		}, aWitness},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			f := healthy()
+			f.Members = tt.members(f.Members)
+			all := Diagnose(f)
+			i := slices.IndexFunc(all, func(f Finding) bool { return f.Check == "voters" && f.Level == Warning })
+			if i < 0 || !strings.Contains(all[i].Do, tt.do) {
+				t.Errorf("%+v", all)
+			}
+		})
+	}
+}
+
 func down(which ...int) func(*Facts) {
 	return func(f *Facts) {
 		for _, i := range which {

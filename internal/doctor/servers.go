@@ -9,6 +9,7 @@ import (
 
 	"balsa.example/api"
 	"balsa.example/clerk"
+	"balsa.example/raft"
 )
 
 // answers looks at who answers.
@@ -147,10 +148,32 @@ func (d *diagnosis) voters() {
 	case n%2 == 0:
 		d.say(Warning, check, "", fmt.Sprintf("there are %d voters, an even number", n),
 			fmt.Sprintf("%d of them must be up, so %d may fail: no more than with %d, and there is one more that can", n/2+1, n-n/2-1, n-1),
-			`add one, be it a witness ("balsa serve --join --witness"), or remove one`)
+			d.toOdd(n))
 	}
 	d.oneMachine()
 	d.fine(check, fmt.Sprintf("%d voters: %d may fail", n, n-n/2-1))
+}
+
+// toOdd is how so many voters become an odd number, of what the cluster accepts: with a witness it has few voters, those counted that are
+// to vote.
+func (d *diagnosis) toOdd(voters int) string {
+	witness := false
+	if leader := d.leads(); leader != nil {
+		witness = slices.ContainsFunc(leader.Second.Peers, func(p *api.Peer) bool { return p.Witness })
+	}
+	for _, m := range d.Members {
+		witness = witness || m.Witness
+		if m.Promote && m.Replaces == 0 {
+			voters++
+		}
+	}
+	switch {
+	case voters < raft.MaxVotersWithWitness:
+		return `add one, be it a witness ("balsa serve --join --witness"), or remove one`
+	case witness:
+		return fmt.Sprintf("remove one: a cluster with a witness has at most %d voters", raft.MaxVotersWithWitness)
+	}
+	return `add one ("balsa serve --join"), or remove one`
 }
 
 // oneMachine finds voters that share a host, so that one failure may take a majority.

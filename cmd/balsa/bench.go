@@ -84,7 +84,8 @@ const benchExitHelp = `Exit codes:
   2  wrong usage; values that no server takes
   5  no operation is known to have succeeded, and some may have
   6  no operation succeeded, or no server could be reached in time
-  7  done, but the result could not be printed: the disk is full, or the reader has ended`
+  7  done, but the result could not be printed: the disk is full, or the reader has ended
+  14 the user may not do that, or its password is wrong; nothing was written`
 
 // benchCommand returns one of bench's commands; flags complete its load.
 func (p *program) benchCommand(name string, load loadgen.Load, short, long string) *cobra.Command {

@@ -66,6 +66,60 @@ func TestDocumentsNameFlagsOfTheirCommand(t *testing.T) {
 	}
 }
 
+// TestDocumentsOfExitCodesAreThoseOfTheHelp: the table has each code at each command whose help has it, and at no other. A name stands
+// for the commands below it, too: for some of them at least.
+func TestDocumentsOfExitCodesAreThoseOfTheHelp(t *testing.T) {
+	page, err := os.ReadFile(filepath.Join("..", "..", "docs", "commands.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	byHelp, commands := map[string][]string{}, []string{} // by code; all that tell of codes
+	for _, c := range allCommands((&program{}).root()) {
+		_, text, ok := strings.Cut(c.Long, "Exit codes:\n")
+		if !ok {
+			continue
+		}
+		name := strings.TrimPrefix(c.CommandPath(), "balsa ")
+		commands = append(commands, name)
+		for _, m := range regexp.MustCompile(`(?m)^  (\d+) `).FindAllStringSubmatch(text, -1) {
+			byHelp[m[1]] = append(byHelp[m[1]], name)
+		}
+	}
+	byTable := map[string]string{}
+	for _, m := range regexp.MustCompile(`(?m)^\| (\d+) \| ([^|]+) \|`).FindAllStringSubmatch(string(page), -1) {
+		byTable[m[1]] += m[2]
+	}
+	if len(byHelp) < 20 || len(byTable) != len(byHelp) {
+		t.Errorf("%d codes in the table, %d in the help", len(byTable), len(byHelp))
+	}
+	for code, those := range byHelp {
+		cell := byTable[code]
+		if strings.HasPrefix(cell, "all") { // those whose help has not got it are the exceptions
+			those = slices.DeleteFunc(slices.Clone(commands), func(name string) bool { return slices.Contains(those, name) })
+		}
+		for _, wrong := range unlike(cell, those) {
+			t.Errorf("docs/commands.md: exit code %s, %s: %s", code, cell, wrong)
+		}
+	}
+}
+
+// unlike lists where the names of a cell and the names of commands are not the same.
+func unlike(cell string, commands []string) (wrong []string) {
+	named := regexp.MustCompile("`([^`]+)`").FindAllStringSubmatch(cell, -1)
+	isOf := func(command, name string) bool { return command == name || strings.HasPrefix(command, name+" ") }
+	for _, command := range commands {
+		if !slices.ContainsFunc(named, func(m []string) bool { return isOf(command, m[1]) }) {
+			wrong = append(wrong, command+" is missing, by its help")
+		}
+	}
+	for _, m := range named {
+		if !slices.ContainsFunc(commands, func(command string) bool { return isOf(command, m[1]) }) {
+			wrong = append(wrong, "the help of "+m[1]+" says otherwise")
+		}
+	}
+	return wrong
+}
+
 // strangeFlags lists what a command line has that its command does not know.
 func strangeFlags(root *cobra.Command, args []string) (wrong []string) {
 	c, rest, err := root.Find(args)

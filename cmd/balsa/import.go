@@ -36,6 +36,7 @@ const importExitHelp = `Exit codes:
   5  whether the named lines are written is not known
   6  no server could answer in time; the named lines are not written
   7  done, but the result could not be printed: the disk is full, or the reader has ended
+  14 the user may not do that, or its password is wrong; the named lines are not written
 Where a line is named, all lines before are written, and none behind it. Records of etcd
 are lines in this sense.`
 

@@ -72,6 +72,7 @@ type memberCall struct {
 	args                      cobra.PositionalArgs
 	flags                     func(*cobra.Command)
 	read                      bool
+	exits                     []int // its exit codes; nil: those of a command that reads, or that changes something
 	call                      func(c *memberRun) error
 }
 
@@ -96,6 +97,9 @@ func (p *program) memberCommand(m memberCall) *cobra.Command {
 	codes := []int{exitOK, exitError, exitUsage, exitNotFound, exitMaybe, exitUnavailable, exitUnreported, exitRefused, exitBehind}
 	if m.read {
 		codes = []int{exitOK, exitError, exitUsage, exitUnavailable, exitUnreported}
+	}
+	if m.exits != nil {
+		codes = m.exits
 	}
 	c := &cobra.Command{
 		Use: m.use, Short: m.short, Aliases: m.aliases, Example: m.example,

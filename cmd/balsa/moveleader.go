@@ -18,6 +18,7 @@ func (p *program) moveLeader() *cobra.Command {
 		example: "  balsa move-leader\n  balsa move-leader n2",
 		long: `Let another server lead: the one that is named, or one that has most of the log. Clients notice
 no more than a short pause.`,
+		exits: []int{exitOK, exitError, exitUsage, exitNotFound, exitMaybe, exitUnavailable, exitUnreported, exitRefused},
 		call: func(r *memberRun) error {
 			ctx, cancel := r.once()
 			defer cancel()

@@ -28,6 +28,8 @@ func TestUsersFromTheCommandLine(t *testing.T) {
 		{[]string{"role", "revoke", "app", "x"}, "", exitUsage, "", "permission is not granted"},
 		{[]string{"role", "revoke", "app", "x", "--from-key"}, "", exitOK, "revoked\n", ""},
 		{[]string{"user", "grant-role", "ann", "app"}, "", exitOK, "granted\n", ""},
+		{[]string{"user", "get", "nope"}, "", exitUsage, "", "not found"},
+		{[]string{"role", "get", "nope"}, "", exitUsage, "", "not found"},
 		{[]string{"auth", "status"}, "", exitOK, "enabled=false auth_revision=11\n", ""},
 		{[]string{"auth", "enable"}, "", exitOK, "enabled\n", ""},
 
@@ -36,6 +38,8 @@ func TestUsersFromTheCommandLine(t *testing.T) {
 		{[]string{"status"}, "", exitDenied, "*", "see --user"},
 		{[]string{"doctor", "--sample", "0s"}, "", exitProblem, "*", ""},
 		{[]string{"get", "app/1", "--user=ann:wrong"}, "", exitDenied, "", "see --user"},
+		{[]string{"bench", "put"}, "", exitDenied, "", "see --user"},
+		{[]string{"import"}, `{"key":"a","value":"b"}`, exitDenied, "", "see --user"},
 		{[]string{"get", "app/1", ann}, "", exitOK, "hello\n", ""},
 		{[]string{"get", "app/1", "--user=ann", "--password=word"}, "", exitOK, "hello\n", ""},
 		{[]string{"get", "app/1", "--password=word"}, "", exitUsage, "", "--password is for a --user"},

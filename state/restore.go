@@ -131,7 +131,7 @@ func (im *Image) cut(ctx context.Context, from, to run.Files, r Restoration) (ru
 		if info.First > r.Revision {
 			break
 		}
-		number := uint32(len(runs) + 1)
+		number, source := uint32(len(runs)+1), info
 		if info.Last > r.Revision {
 			info, err = from.Cut(ctx, info, to, number, r.Revision, r.Pace)
 		} else {
@@ -141,11 +141,22 @@ func (im *Image) cut(ctx context.Context, from, to run.Files, r Restoration) (ru
 			err = to.Verify(ctx, info, nil)
 		}
 		if err != nil {
-			return nil, err
+			return nil, blamed(ctx, from, source, err)
 		}
 		runs = append(runs, info)
 	}
 	return runs, nil
+}
+
+// blamed is the error of a copy of a run. If the source is damaged it is that of the source: what is wrong with it is seen first in the
+// copy, which nobody keeps.
+func blamed(ctx context.Context, source run.Files, info run.Info, err error) error {
+	if c := new(run.CorruptError); errors.As(err, &c) {
+		if damage := source.Verify(ctx, info, nil); errors.As(damage, &c) {
+			return damage
+		}
+	}
+	return err
 }
 
 func copyRun(ctx context.Context, from run.Files, info run.Info, to run.Files, number uint32, pace func(int)) (run.Info, error) {

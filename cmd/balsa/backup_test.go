@@ -447,11 +447,15 @@ func TestWhatIsLeftOfARestore(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	bad := bytes.Clone(good)
-	bad[len(bad)/2]++
-	write(file, bad)
-	if code, _, errs := balsa(t, "", "restore", saved, "--data-dir", data); code != exitDamaged || !strings.Contains(errs, "the backup is damaged") {
-		t.Errorf("restore from a damaged backup: %d %s", code, errs)
+	var bad []byte
+	for _, at := range []int{0, 40, len(good) - 1, len(good) / 2} {
+		bad = bytes.Clone(good)
+		bad[at]++
+		write(file, bad)
+		code, _, errs := balsa(t, "", "restore", saved, "--data-dir", data)
+		if code != exitDamaged || !strings.Contains(errs, "the backup is damaged") || !strings.Contains(errs, file+" is corrupt at offset") || strings.Contains(errs, data) {
+			t.Errorf("restore from a backup that is damaged at %d: %d %s", at, code, errs)
+		}
 	}
 	if _, err := os.Stat(data); err == nil {
 		t.Error("a restore that failed has left a directory")

@@ -385,6 +385,10 @@ func TestAServerThatWaitsSaysSo(t *testing.T) {
 	if code != exitUnavailable || !strings.Contains(out, `"role":"waiting","waiting":"new data directory: the cluster begins when all members have been reached once; waiting for n2, n3"`) {
 		t.Errorf("code %d, out %s", code, out)
 	}
+	code, out, _ = balsa(t, "", "doctor", "--sample", "0s", endpoint)
+	if code != exitProblem || !strings.Contains(out, "the cluster has not begun; it waits for n2, n3") || strings.Contains(out, "recovery.md") || strings.Contains(out, "learners") {
+		t.Errorf("code %d, out %s", code, out)
+	}
 }
 
 func TestCalledAs(t *testing.T) {

@@ -104,6 +104,8 @@ func TestEachFindingIsProvoked(t *testing.T) {
 		}, Problem, "answers", "n1", "not authenticated", ""},
 		{"two clusters", func(f *Facts) { f.Servers[2].Second.ClusterId = 8 }, Problem, "cluster", "n3", "another cluster than n1", ""},
 		{"nobody leads", func(f *Facts) { f.Servers[1].Second.Role = api.Role_CANDIDATE }, Problem, "leader", "", "none leads of those that answer, 3 of 3", ""},
+		{"a cluster that has not begun", unborn, Problem, "leader", "", "the cluster has not begun; it waits for n3", "answers"},
+		{"a cluster that has not begun, and its founder is away", func(f *Facts) { unborn(f); down(0)(f) }, Problem, "leader", "", "the cluster has not begun; not seen from here: n3", "answers"},
 		{"a leader alone", down(0, 2), Problem, "leader", "n2", "only 1 of 3 voters", "answers"},
 		{"a leader alone, and the members are not known", func(f *Facts) { down(0, 2)(f); f.Members = nil }, Problem, "leader", "n2", "only 1 of 3 voters", "answers"},
 		{"an election", func(f *Facts) { f.Servers[0].First.Term = 3 }, Warning, "leader", "n1", "from 3 to 4", ""},
@@ -262,6 +264,19 @@ func down(which ...int) func(*Facts) {
 	return func(f *Facts) {
 		for _, i := range which {
 			f.Servers[i].Second, f.Servers[i].Err = nil, errors.New("refused")
+		}
+	}
+}
+
+// unborn is a new cluster of which n3 was never started.
+func unborn(f *Facts) {
+	down(2)(f)
+	f.Members = nil
+	const rule = "new data directory: the cluster begins when all members have been reached once"
+	for i, says := range []string{"; waiting for n3", " by n1; not seen from here: n3"} {
+		s := f.Servers[i].Second
+		f.Servers[i].First, f.Servers[i].Second = nil, &api.StatusReply{
+			Name: s.Name, NodeId: s.NodeId, Role: api.Role_WAITING, Waiting: rule + says, Settings: s.Settings, Resources: s.Resources,
 		}
 	}
 }

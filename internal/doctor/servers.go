@@ -76,7 +76,10 @@ func (d *diagnosis) leader() {
 	all := d.answering()
 	leader := d.leads()
 	if leader == nil {
-		if len(all) > 0 {
+		if unborn := d.unborn(); unborn != "" {
+			d.say(Problem, check, "", "the cluster has not begun; "+unborn, "a new cluster needs all its members, once; nothing is served until then",
+				"start the members that do not run; if they run, their logs say why they cannot be reached")
+		} else if len(all) > 0 {
 			d.say(Problem, check, "", fmt.Sprintf("none leads of those that answer, %d of %d", len(all), len(d.Servers)), "nothing is written, and only local reads are answered",
 				"start the members that do not run, or mend the network between them: a majority of the voters must reach each other. "+
 					"If a majority is lost for good, see docs/recovery.md")
@@ -102,6 +105,30 @@ func (d *diagnosis) leader() {
 		}
 	}
 	d.fine(check, fmt.Sprintf("%s leads in term %d; %d of %d voters follow", leader.name(), leader.Second.Term, follow, len(voters)))
+}
+
+// begins is in what a server says that waits for the birth of its cluster. It is for people, so a test in cmd/balsa compares it.
+const begins = "the cluster begins when all members have been reached once"
+
+// unborn says for whom a new cluster waits; empty if it has begun, or if that is not known.
+func (d *diagnosis) unborn() (waits string) {
+	if len(d.taking()) > 0 {
+		return ""
+	}
+	for _, s := range d.answering() {
+		_, rest, ok := strings.Cut(s.Second.Waiting, begins)
+		how, who, _ := strings.Cut(rest, "; ")
+		switch names, waiting := strings.CutPrefix(who, "waiting for "); {
+		case !ok:
+		case waiting && how == "": // of who begins the cluster, mostly, and that one knows best
+			return "it waits for " + names
+		case waiting && waits == "":
+			waits = "it waits for " + names
+		case waits == "":
+			waits = who
+		}
+	}
+	return waits
 }
 
 // voting are the ids of the voters; those that the leader knows, where it has not been asked for the members.
@@ -228,7 +255,7 @@ func (d *diagnosis) joining() {
 		}
 	}
 	for _, s := range d.answering() {
-		if s.Second.Role == api.Role_WAITING {
+		if s.Second.Role == api.Role_WAITING && (d.unborn() == "" || !strings.Contains(s.Second.Waiting, begins)) {
 			d.say(Warning, check, s.name(), "takes no part yet: "+s.Second.Waiting, "it serves nobody until then", "see the members that it waits for")
 		}
 	}

@@ -72,6 +72,16 @@ func TestAMemberJoinsAndAnotherIsReplaced(t *testing.T) {
 			c.add("n4", 2, 7)
 
 			c.stop("n3")
+			whole := c.configs["n3"]
+			emptied := whole
+			emptied.Dir += " emptied"
+			c.configs["n3"] = emptied
+			await(t, "an emptied directory is refused", c.start("n3").Failed())
+			if err := c.nodes["n3"].Err(); !errors.Is(err, member.ErrNotAdmitted) || !strings.Contains(err.Error(), "Node.Member().Replace, and then Start with Config.Join") {
+				t.Errorf("what a program can do is not said: %v", err)
+			}
+			c.stop("n3")
+			c.configs["n3"] = whole
 			ctx, cancel := context.WithTimeout(t.Context(), patience)
 			defer cancel()
 			if _, err := n4.Member().Replace(ctx, member.Who{Name: "n3"}, ""); err != nil {

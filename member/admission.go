@@ -147,7 +147,7 @@ func (m *Member) founds() bool {
 
 func (m *Member) errReplaced(by string) error {
 	return fmt.Errorf("%w: member %s has a new data directory %s, but %s knows it by an earlier one, and a member that "+
-		"forgot what it promised could lose acknowledged writes; bring back the original directory, or let a new member take the place of %s: balsa member replace %s, and then start it with --join "+
+		"forgot what it promised could lose acknowledged writes; bring back the original directory, or let a new member take the place of %s: balsa member replace %s, and then start it with --join; in a program Node.Member().Replace, and then Start with Config.Join "+
 		"(or correct the addresses, if %s is of another cluster)", ErrNotAdmitted, m.cfg.Name, m.cfg.Dir, by, m.cfg.Name, m.cfg.Name, by)
 }
 

@@ -84,7 +84,7 @@ func (m *Member) join(ctx context.Context) error {
 func (m *Member) finally(err error) error {
 	switch {
 	case errors.Is(err, ErrExists):
-		return fmt.Errorf("%w: %w; if this server is to take the place of that one, say so to the cluster: balsa member replace %s", ErrNotAdmitted, err, m.cfg.Name)
+		return fmt.Errorf("%w: %w; if this server is to take the place of that one, say so to the cluster: balsa member replace %s, or in a program Node.Member().Replace", ErrNotAdmitted, err, m.cfg.Name)
 	case errors.Is(err, ErrNotExpected):
 		return fmt.Errorf("%w: %w; add it first, with balsa member add %s", ErrNotAdmitted, err, m.cfg.Name)
 	}

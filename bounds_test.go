@@ -207,6 +207,7 @@ var bounds = map[string]string{
 	"clerk keeper.leases":     "the leases that the program has asked for",
 	"clerk keeper.settled":    "nothing is sent on it; it is only closed",
 	"clerk schedule.leases":   "keeper.leases",
+	"clerk byTime.leases":     "keeper.leases",
 	"clerk Lease.done":        "0",
 	"clerk LeaseInfo.Keys":    "maxReplyBatch",
 	"clerk session.room":      "0",
@@ -276,7 +277,7 @@ var bounds = map[string]string{
 	"clerk watchLink.watchers":   "the watches",
 	"clerk watchLink.creates":    "the watches",
 	"clerk watchLink.cancels":    "the watches that have ended since the last request",
-	"clerk subscription.updates": "maxUnread: TestSlowLoopLeavesEventsAtTheServer",
+	"clerk subscription.updates": "maxUnread, and the revision whose parts come: TestSlowLoopLeavesEventsAtTheServer",
 
 	"api WatchRequest.Create": "maxBatchParts: TestWatchMessagesOfTooManyPartsAreRefused",
 	"api WatchRequest.Cancel": "maxBatchParts: TestWatchMessagesOfTooManyPartsAreRefused",

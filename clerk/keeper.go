@@ -173,11 +173,11 @@ func (k *keeper) turn() (wait time.Duration, ok bool) {
 		k.awake = false
 		return 0, false
 	}
-	wait = time.Duration(k.schedule.wake() - now)
+	next := k.schedule.wake()
 	if k.renewals == maxRenewals { // the end of one wakes us
-		wait = max(wait, 10*time.Millisecond)
+		next = k.schedule.nextLoss()
 	}
-	return max(wait, 0), true
+	return max(time.Duration(next-now), 0), true
 }
 
 // renew keeps a lease alive that is lost if that takes longer than left.

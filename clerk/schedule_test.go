@@ -8,7 +8,7 @@ import (
 
 // TestScheduleLosesNoLeaseInTime lets time pass in steps of any length. A lease must be lost
 // when its time is up, never before, and be due a third of its time to live after it was kept
-// alive.
+// alive. Only so many are kept alive at a time: others that are due wait, and hide no loss meanwhile.
 func TestScheduleLosesNoLeaseInTime(t *testing.T) {
 	type truth struct {
 		ttl, until, due int64
@@ -19,6 +19,7 @@ func TestScheduleLosesNoLeaseInTime(t *testing.T) {
 		var s schedule
 		leases := map[int64]*truth{}
 		now := int64(0)
+		slots := rapid.IntRange(1, 5).Draw(t, "slots")
 		for step := range rapid.IntRange(1, 100).Draw(t, "steps") {
 			switch rapid.SampledFrom([]string{"add", "answer", "answer", "fail", "remove", "pass", "pass"}).Draw(t, "what") {
 			case "add":
@@ -57,27 +58,35 @@ func TestScheduleLosesNoLeaseInTime(t *testing.T) {
 				}
 			}
 			lost, due := map[int64]bool{}, map[int64]bool{}
-			most := rapid.IntRange(1, 3).Draw(t, "most")
-			for again := true; again; {
-				again = false
-				for _, id := range s.lost(now) {
-					lost[id], again = true, true
-				}
-				for _, id := range s.renewing(now, most) {
-					due[id], again = true, true
+			for _, id := range s.lost(now) {
+				lost[id] = true
+			}
+			free := slots
+			for id, l := range leases {
+				if l.underWay && !lost[id] {
+					free--
 				}
 			}
+			for _, id := range s.renewing(now, free) {
+				due[id] = true
+			}
+			waiting := 0
 			for id, l := range leases {
 				switch isLost, isDue := l.until <= now, l.due <= now && !l.underWay; {
 				case isLost != lost[id]:
 					t.Fatalf("at %d lease %d, which lives until %d: lost %v", now, id, l.until, lost[id])
 				case isLost:
 					delete(leases, id)
-				case isDue != due[id]:
-					t.Fatalf("at %d lease %d, which is due at %d: %v", now, id, l.due, due[id])
-				case isDue:
+				case due[id] && !isDue:
+					t.Fatalf("at %d lease %d is kept alive, which is due at %d", now, id, l.due)
+				case due[id]:
 					l.underWay, l.asked = true, now
+				case isDue:
+					waiting++
 				}
+			}
+			if waiting > 0 && len(due) < free {
+				t.Fatalf("at %d %d leases that are due wait, and only %d of %d are kept alive", now, waiting, len(due), free)
 			}
 			wake := int64(never)
 			for _, l := range leases {

@@ -189,18 +189,24 @@ func (w *watchStream) recipients(out *watch.Output) ([]translate.Recipient, erro
 }
 
 // tell sends what the hub hands out, to each watcher in a response of its own.
-func (w *watchStream) tell(out *watch.Output) error {
+func (w *watchStream) tell(out *watch.Output) (err error) {
 	to, err := w.recipients(out)
 	if err != nil || len(to) == 0 {
 		return err
 	}
 	w.message.Begin(out, w.origin())
-	defer w.message.Reset()
-	if extra := min(w.message.Size(), w.most) - watching.MaxBytes; extra > 0 {
-		if err := w.Reserve(w.client.Context(), int64(extra)); err != nil {
+	if size := min(w.message.Size(), w.most); size > watching.MaxBytes {
+		if err := w.Hold(w.client.Context(), int64(size)); err != nil {
+			w.message.Reset()
 			return err
 		}
-		defer w.Release(int64(extra))
+		defer func() {
+			if w.message.Reset(); err == nil {
+				err = w.Hold(w.client.Context(), watching.MaxBytes)
+			}
+		}()
+	} else {
+		defer w.message.Reset()
 	}
 	events := 0
 	for _, b := range out.Batches {

@@ -37,6 +37,7 @@ type Stream struct {
 	Events *watch.Stream
 	bounds Bounds
 	wake   wake.Signal // for the goroutine that sends
+	held   int64       // bytes that count for what SendAll sends; its goroutine's
 
 	mu      sync.Mutex
 	counted int   // the watchers that count
@@ -118,10 +119,10 @@ func (s *Stream) Close() {
 // much it returns in between, so that the stream can end; Awake delivers a value then. What a client
 // has not read yet is what tell and flush hold.
 func (s *Stream) SendAll(ctx context.Context, tell func(*watch.Output) error, flush func() error) error {
-	if err := s.Reserve(ctx, MaxBytes); err != nil {
+	if err := s.Hold(ctx, MaxBytes); err != nil {
 		return err
 	}
-	defer s.Release(MaxBytes)
+	defer s.drop()
 	for range maxOutputs {
 		out, ok := s.Events.Next(MaxBytes)
 		if !ok {
@@ -138,12 +139,26 @@ func (s *Stream) SendAll(ctx context.Context, tell func(*watch.Output) error, fl
 	return flush()
 }
 
-// Reserve counts bytes that are being sent, as soon as there is room for them.
-func (s *Stream) Reserve(ctx context.Context, bytes int64) error {
-	return Reserve(ctx, s.bounds, bytes)
+// Hold changes how many bytes count for what SendAll sends, as soon as there is room for them. It holds none while it
+// waits: streams of a client that have a part each would wait for one another for ever.
+func (s *Stream) Hold(ctx context.Context, bytes int64) error {
+	s.drop()
+	err := Reserve(ctx, s.bounds, bytes)
+	if err == nil {
+		s.held = bytes
+	}
+	return err
 }
 
-// Reserve is Stream.Reserve for what is sent without one. The error is that of ctx.
+// drop takes back Hold.
+func (s *Stream) drop() {
+	if s.held > 0 {
+		s.bounds.Release(s.held)
+		s.held = 0
+	}
+}
+
+// Reserve counts bytes that are being sent, as soon as there is room for them. The error is that of ctx.
 func Reserve(ctx context.Context, b Bounds, bytes int64) error {
 	for !b.Reserve(bytes) {
 		select {
@@ -154,6 +169,3 @@ func Reserve(ctx context.Context, b Bounds, bytes int64) error {
 	}
 	return nil
 }
-
-// Release takes back Reserve.
-func (s *Stream) Release(bytes int64) { s.bounds.Release(bytes) }

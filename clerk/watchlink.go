@@ -65,6 +65,9 @@ type subscription struct {
 	// Guarded by link.mu:
 	updates []*api.WatchUpdate
 	bytes   int
+	// partial: the last update ends within a revision. What follows belongs to it, and is taken whatever waits: a revision is
+	// handed out as a whole, and would be asked for anew again and again.
+	partial bool
 	err     error // why no more updates come
 }
 
@@ -185,7 +188,7 @@ func (w *watchLink) deliver(updates []*api.WatchUpdate) {
 			switch {
 			case s == nil:
 				continue
-			case len(s.updates) > 0 && s.bytes+bytes > maxUnread && !over:
+			case len(s.updates) > 0 && s.bytes+bytes > maxUnread && !over && !s.partial:
 				w.end(s, errPaused)
 				continue
 			case over:
@@ -194,6 +197,9 @@ func (w *watchLink) deliver(updates []*api.WatchUpdate) {
 			}
 			s.updates = append(s.updates, u)
 			s.bytes += bytes
+			if n := len(u.Batches); n > 0 {
+				s.partial = u.Batches[n-1].GetMore()
+			}
 			s.ready.Set()
 		}
 	}

@@ -18,6 +18,8 @@ var client = []mutant{
 		", Revision: tx.revision}}", "}}"}, tests: [2]string{"./clerk", "^TestUpdates"}},
 	{name: "update-runs-again-after-maybe", edit: edit{"clerk/update.go",
 		"		if !isRefusal(err, errConflict) && ", "		if !isRefusal(err, errConflict) && !errors.Is(err, ErrMaybe) && "}, tests: [2]string{"./clerk", "^TestUpdates"}},
+	{name: "watch-asks-anew-within-a-revision", edit: edit{"clerk/watchlink.go",
+		" && !s.partial:", ":"}, tests: [2]string{"./clerk", "^TestParts"}},
 	{name: "session-ended-counts-as-not-executed", edit: edit{"clerk/machine.go",
 		"code == api.Reply_NO_KEY, o.session && code == api.Reply_SESSION_ENDED:\n		o.route.served(o.server, o.local)\n		if !o.attempts.excludedBy(r) {\n",
 		"code == api.Reply_NO_KEY, o.session && code == api.Reply_SESSION_ENDED:\n		o.route.served(o.server, o.local)\n		if !o.session && !o.attempts.excludedBy(r) {\n"},

@@ -21,6 +21,7 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"sync/atomic"
 
 	"balsa.example/clerk"
 	"balsa.example/clerk/lock"
@@ -35,7 +36,7 @@ type Election struct {
 	clerk   *clerk.Clerk
 	name    string
 	options []lock.Option
-	seat    *lock.Mutex // the last campaign's; nil before the first
+	seat    atomic.Pointer[lock.Mutex] // the last campaign's; nil before the first
 }
 
 // New returns a handle of the election with a name. The options are those of a lock.
@@ -49,8 +50,9 @@ func (e *Election) Campaign(ctx context.Context, value []byte) error {
 	if e.leads() {
 		return fmt.Errorf("campaign for %q: this candidate leads", e.name)
 	}
-	e.seat = lock.NewMutex(e.clerk, e.name, append(e.options[:len(e.options):len(e.options)], lock.Value(value))...)
-	if err := e.seat.Lock(ctx); err != nil {
+	seat := lock.NewMutex(e.clerk, e.name, append(e.options[:len(e.options):len(e.options)], lock.Value(value))...)
+	e.seat.Store(seat)
+	if err := seat.Lock(ctx); err != nil {
 		return fmt.Errorf("campaign for %q: %w", e.name, err)
 	}
 	return nil
@@ -58,11 +60,11 @@ func (e *Election) Campaign(ctx context.Context, value []byte) error {
 
 // leads tells whether this candidate leads, as far as it knows.
 func (e *Election) leads() bool {
-	if e.seat == nil || e.seat.Lease() == 0 {
+	if e.seat.Load() == nil || e.seat.Load().Lease() == 0 {
 		return false
 	}
 	select {
-	case <-e.seat.Lost():
+	case <-e.seat.Load().Lost():
 		return false
 	default:
 		return true
@@ -75,8 +77,8 @@ func (e *Election) Proclaim(ctx context.Context, value []byte) error {
 		return fmt.Errorf("proclaim for %q: %w", e.name, lock.ErrNotHeld)
 	}
 	r, err := e.clerk.Txn(ctx).
-		If(e.seat.Held()).
-		Then(clerk.OpPut(e.seat.Key(), value, clerk.KeepLease())).
+		If(e.seat.Load().Held()).
+		Then(clerk.OpPut(e.seat.Load().Key(), value, clerk.KeepLease())).
 		Commit()
 	if err == nil && !r.Succeeded {
 		err = lock.ErrNotHeld
@@ -89,42 +91,43 @@ func (e *Election) Proclaim(ctx context.Context, value []byte) error {
 
 // Resign lets another candidate lead. It is lock.ErrNotHeld if this one does not lead any more.
 func (e *Election) Resign(ctx context.Context) error {
-	if e.seat == nil {
+	if e.seat.Load() == nil {
 		return fmt.Errorf("resign from %q: %w", e.name, lock.ErrNotHeld)
 	}
-	return e.seat.Unlock(ctx)
+	return e.seat.Load().Unlock(ctx)
 }
 
 // Lost is closed when this candidate leads no more, or may not at any time: see lock.Mutex.Lost.
 func (e *Election) Lost() <-chan struct{} {
-	if e.seat == nil {
+	seat := e.seat.Load() // any goroutine may ask
+	if seat == nil {
 		return nil
 	}
-	return e.seat.Lost()
+	return seat.Lost()
 }
 
 // Token is the fencing token of this candidate's term: see lock.Mutex.Token.
 func (e *Election) Token() uint64 {
-	if e.seat == nil {
+	if e.seat.Load() == nil {
 		return 0
 	}
-	return e.seat.Token()
+	return e.seat.Load().Token()
 }
 
 // Key is the key of this candidate while it leads.
 func (e *Election) Key() string {
-	if e.seat == nil {
+	if e.seat.Load() == nil {
 		return ""
 	}
-	return e.seat.Key()
+	return e.seat.Load().Key()
 }
 
 // Leading is a condition for transactions: that this candidate still leads.
 func (e *Election) Leading() clerk.Compare {
-	if e.seat == nil {
+	if e.seat.Load() == nil {
 		return clerk.Exists("") // no such key
 	}
-	return e.seat.Held()
+	return e.seat.Load().Held()
 }
 
 // Leader returns the key of the leader, with its value, or ErrNoLeader. Its CreateRevision is

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"balsa.example/clerk"
@@ -35,9 +36,9 @@ type Mutex struct {
 	ttl   time.Duration
 	value []byte
 
-	lease *clerk.Lease // nil: not locked
-	key   string       // ours in the queue of the lock
-	token uint64       // the revision that created key
+	lease atomic.Pointer[clerk.Lease] // nil: not locked
+	key   string                      // ours in the queue of the lock
+	token uint64                      // the revision that created key
 }
 
 // Option changes how a Mutex works.
@@ -97,19 +98,21 @@ func (m *Mutex) acquire(ctx context.Context, what string, enter func() error) (e
 	switch {
 	case m.name == "" || strings.Contains(m.name, "/@"):
 		return ErrName
-	case m.lease != nil:
+	case m.lease.Load() != nil:
 		return errLocked
 	}
-	if m.lease, err = m.clerk.Grant(ctx, m.ttl); err != nil {
+	lease, err := m.clerk.Grant(ctx, m.ttl)
+	if err != nil {
 		return err
 	}
-	m.key = fmt.Sprintf("%s/@%016x", m.name, m.lease.ID())
-	if err = enter(); err == nil && m.lease.Lost() {
+	m.lease.Store(lease)
+	m.key = fmt.Sprintf("%s/@%016x", m.name, lease.ID())
+	if err = enter(); err == nil && lease.Lost() {
 		err = ErrLost
 	}
 	if err != nil {
-		m.lease.Abandon()
-		m.lease = nil
+		lease.Abandon()
+		m.lease.Store(nil)
 		if ended := ctx.Err(); ended != nil {
 			err = ended // and nothing of what was in doubt matters any more
 		}
@@ -123,11 +126,11 @@ func (m *Mutex) create(ctx context.Context, missing func(key string) clerk.Span)
 	for wait := firstWait; ; wait = min(2*wait, maxWait) {
 		r, err := m.clerk.Txn(ctx).
 			If(clerk.Missing(missing(m.key))).
-			Then(clerk.OpPut(m.key, m.value, clerk.WithLease(m.lease.ID()))).
+			Then(clerk.OpPut(m.key, m.value, clerk.WithLease(m.lease.Load().ID()))).
 			Else(clerk.OpRange(clerk.Key(m.key), clerk.KeysOnly())).
 			Commit()
 		switch {
-		case errors.Is(err, clerk.ErrNoLease), m.lease.Lost():
+		case errors.Is(err, clerk.ErrNoLease), m.lease.Load().Lost():
 			return ErrLost
 		case errors.Is(err, clerk.ErrMaybe) && sleep(ctx, wait) == nil:
 			continue // it finds our key, if it was created
@@ -136,6 +139,11 @@ func (m *Mutex) create(ctx context.Context, missing func(key string) clerk.Span)
 		case r.Succeeded:
 			m.token = r.Revision
 			return nil
+		case len(r.Results) == 0: // the reply had no room to tell: see clerk.TxnResult.Incomplete
+			if err := sleep(ctx, wait); err != nil {
+				return err
+			}
+			continue
 		case len(r.Results[0].KVs) == 0:
 			return ErrHeld
 		}
@@ -152,7 +160,7 @@ func (m *Mutex) await(ctx context.Context) error {
 		switch {
 		case err != nil:
 			return err
-		case !ours || m.lease.Lost():
+		case !ours || m.lease.Load().Lost():
 			return ErrLost
 		case before == nil:
 			return nil
@@ -184,7 +192,7 @@ func (m *Mutex) look(ctx context.Context) (ours bool, before *clerk.KV, err erro
 func (m *Mutex) gone(ctx context.Context, kv *clerk.KV) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	lost := m.lease.Done()
+	lost := m.lease.Load().Done()
 	go func() {
 		defer cancel()
 		select {
@@ -194,7 +202,7 @@ func (m *Mutex) gone(ctx context.Context, kv *clerk.KV) error {
 	}()
 	for _, err := range m.clerk.Watch(ctx, clerk.Key(kv.Key), clerk.Since(kv.Revision+1), clerk.NoPuts()) {
 		switch {
-		case m.lease.Lost():
+		case m.lease.Load().Lost():
 			return ErrLost
 		case err != nil && !errors.Is(err, clerk.ErrCompacted): // if so, the delete may be among what is gone
 			return err
@@ -208,8 +216,8 @@ func (m *Mutex) gone(ctx context.Context, kv *clerk.KV) error {
 // other error the lock is not held any more by this Mutex; it is free for others when its lease
 // has ended, at the latest after the time to live.
 func (m *Mutex) Unlock(ctx context.Context) error {
-	lease := m.lease
-	if m.lease = nil; lease == nil {
+	lease := m.lease.Swap(nil)
+	if lease == nil {
 		return fmt.Errorf("unlock %q: %w", m.name, ErrNotHeld)
 	}
 	lost := lease.Lost()
@@ -232,16 +240,17 @@ func (m *Mutex) Token() uint64 { return m.token }
 // Lost is closed when the lock is lost, or may be lost at any time: see clerk.Lease.Done. It
 // belongs to the present lock, and is nil if there is none.
 func (m *Mutex) Lost() <-chan struct{} {
-	if m.lease == nil {
+	lease := m.lease.Load() // any goroutine may ask
+	if lease == nil {
 		return nil
 	}
-	return m.lease.Done()
+	return lease.Done()
 }
 
 // Held is a condition for transactions: that this owner still holds the lock. So the store
 // itself refuses what an owner writes too late. It is never true of a Mutex that is not locked.
 func (m *Mutex) Held() clerk.Compare {
-	if m.lease == nil {
+	if m.lease.Load() == nil {
 		return clerk.Version(m.name + "/@").Above(math.MaxUint64) // never, of a key that the owner may read
 	}
 	return clerk.CreateRevision(m.key).Equals(m.token)
@@ -252,8 +261,8 @@ func (m *Mutex) Key() string { return m.key }
 
 // Lease is the id of the lease that the lock is held on; 0: it is not held.
 func (m *Mutex) Lease() int64 {
-	if m.lease == nil {
+	if m.lease.Load() == nil {
 		return 0
 	}
-	return m.lease.ID()
+	return m.lease.Load().ID()
 }

@@ -48,6 +48,9 @@ func (q *Queue) TryTake(ctx context.Context) ([]byte, error) {
 	for tried := true; tried; {
 		tried = false
 		for kv, err := range q.clerk.Range(ctx, q.span(), clerk.OrderBy(clerk.SortByCreateRevision), clerk.Limit(8)) {
+			if tried && errors.Is(err, clerk.ErrTooLarge) {
+				break // the rest did not fit into the reply, and others were faster with those that did
+			}
 			tried = true // if others were faster with all of these, there may be more behind them
 			if err == nil {
 				err = q.clerk.Delete(ctx, kv.Key, kv.Version)

@@ -65,11 +65,12 @@ func (c *Clerk) Update(ctx context.Context, fn func(tx *Tx) error) error {
 		if tx.failed != nil {
 			err = tx.failed
 		}
+		again := tx.failed != nil && isRefusal(tx.failed, ErrCompacted) // a revision that we were too slow for
 		if err == nil {
 			err = tx.commit()
+			again = isRefusal(err, errConflict) // which is not that of another Update in fn
 		}
-		// A compacted revision is one that we were too slow for.
-		if !isRefusal(err, errConflict) && !(isRefusal(err, ErrCompacted) && err == tx.failed) {
+		if !again {
 			return err
 		}
 		if ended := c.pause(ctx, wait); ended != nil {

@@ -25,14 +25,18 @@ func (r *rig) measureFull(ctx context.Context) error {
 	if r.memory == 0 {
 		return errors.New("there must be a limit on memory, which the index can fill")
 	}
-	return r.cluster(ctx, r.memory, []string{service.Metrics}, func(c *cluster) error {
+	return r.cluster(ctx, r.memory, []string{service.Metrics}, func(c *cluster) (err error) {
 		most, err := c.Metric(ctx, 0, "balsa_store_index_limit_bytes")
 		if err != nil {
 			return err
 		}
 		keys := int(most * filledPart / keyMemory)
 		ctx, stop := c.whileAllLive(ctx)
-		defer stop()
+		defer func() {
+			if stop(); context.Cause(ctx) == errEnded {
+				err = errors.Join(errEnded, err) // err alone is that of a load that was stopped
+			}
+		}()
 		if _, err := c.fill(ctx, keys, tinyValue); err != nil {
 			return err
 		}
@@ -57,9 +61,6 @@ func (r *rig) measureFull(ctx context.Context) error {
 		return nil
 	})
 }
-
-// errEnded is the end of a measurement whose servers want more memory than they have.
-var errEnded = errors.New("a server was ended by the kernel for want of memory")
 
 // whileAllLive returns a context that ends with errEnded when the kernel has ended a server: a load would wait for it.
 func (c *cluster) whileAllLive(ctx context.Context) (live context.Context, stop func()) {

@@ -12,8 +12,8 @@ import (
 )
 
 // neighbourCommand is how this program starts itself as a neighbour: a plain program, which has nothing of balsa, that takes
-// of the machine what servers need for the same work at least. It makes its files in a folder, prints a line when it is ready, works for as
-// long as its input is open, and so ends with whoever started it.
+// of the machine what servers need for the same work at least. It makes its files in a folder, prints a line when it is
+// ready, works for as long as its input is open, and so ends with whoever started it.
 const neighbourCommand = "neighbour"
 
 const (

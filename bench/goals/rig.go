@@ -200,6 +200,9 @@ func (r *rig) puts(keys, value int, rate float64) loadgen.Load {
 	return loadgen.Load{Callers: callers, Keys: keys, ValueSize: value, Distribution: loadgen.Uniform, Rate: rate, Duration: r.phase}
 }
 
+// errEnded is the end of a measurement whose servers want more memory than they have.
+var errEnded = errors.New("a server was ended by the kernel for want of memory")
+
 // usage tells what the servers use.
 func (c *cluster) usage() error {
 	for i := range members {
@@ -219,7 +222,7 @@ func (c *cluster) usage() error {
 			}
 			line += fmt.Sprintf("; its group %s, now %s of processes and %s of files", text(u.Most), text(u.Anonymous), text(u.File))
 			if u.Killed > 0 {
-				return fmt.Errorf("n%d was ended by the kernel for want of memory", i+1)
+				return fmt.Errorf("n%d: %w", i+1, errEnded)
 			}
 		}
 		c.say("%s", line)

@@ -60,11 +60,12 @@ func (e *Election) Campaign(ctx context.Context, value []byte) error {
 
 // leads tells whether this candidate leads, as far as it knows.
 func (e *Election) leads() bool {
-	if e.seat.Load() == nil || e.seat.Load().Lease() == 0 {
+	seat := e.seat.Load()
+	if seat == nil || seat.Lease() == 0 {
 		return false
 	}
 	select {
-	case <-e.seat.Load().Lost():
+	case <-seat.Lost():
 		return false
 	default:
 		return true
@@ -76,9 +77,10 @@ func (e *Election) Proclaim(ctx context.Context, value []byte) error {
 	if !e.leads() {
 		return fmt.Errorf("proclaim for %q: %w", e.name, lock.ErrNotHeld)
 	}
+	seat := e.seat.Load()
 	r, err := e.clerk.Txn(ctx).
-		If(e.seat.Load().Held()).
-		Then(clerk.OpPut(e.seat.Load().Key(), value, clerk.KeepLease())).
+		If(seat.Held()).
+		Then(clerk.OpPut(seat.Key(), value, clerk.KeepLease())).
 		Commit()
 	if err == nil && !r.Succeeded {
 		err = lock.ErrNotHeld
@@ -91,10 +93,11 @@ func (e *Election) Proclaim(ctx context.Context, value []byte) error {
 
 // Resign lets another candidate lead. It is lock.ErrNotHeld if this one does not lead any more.
 func (e *Election) Resign(ctx context.Context) error {
-	if e.seat.Load() == nil {
+	seat := e.seat.Load()
+	if seat == nil {
 		return fmt.Errorf("resign from %q: %w", e.name, lock.ErrNotHeld)
 	}
-	return e.seat.Load().Unlock(ctx)
+	return seat.Unlock(ctx)
 }
 
 // Lost is closed when this candidate leads no more, or may not at any time: see lock.Mutex.Lost.
@@ -108,26 +111,29 @@ func (e *Election) Lost() <-chan struct{} {
 
 // Token is the fencing token of this candidate's term: see lock.Mutex.Token.
 func (e *Election) Token() uint64 {
-	if e.seat.Load() == nil {
+	seat := e.seat.Load()
+	if seat == nil {
 		return 0
 	}
-	return e.seat.Load().Token()
+	return seat.Token()
 }
 
 // Key is the key of this candidate while it leads.
 func (e *Election) Key() string {
-	if e.seat.Load() == nil {
+	seat := e.seat.Load()
+	if seat == nil {
 		return ""
 	}
-	return e.seat.Load().Key()
+	return seat.Key()
 }
 
 // Leading is a condition for transactions: that this candidate still leads.
 func (e *Election) Leading() clerk.Compare {
-	if e.seat.Load() == nil {
+	seat := e.seat.Load()
+	if seat == nil {
 		return clerk.Exists("") // no such key
 	}
-	return e.seat.Load().Held()
+	return seat.Held()
 }
 
 // Leader returns the key of the leader, with its value, or ErrNoLeader. Its CreateRevision is

@@ -261,8 +261,9 @@ func (m *Mutex) Key() string { return m.key }
 
 // Lease is the id of the lease that the lock is held on; 0: it is not held.
 func (m *Mutex) Lease() int64 {
-	if m.lease.Load() == nil {
+	lease := m.lease.Load()
+	if lease == nil {
 		return 0
 	}
-	return m.lease.Load().ID()
+	return lease.ID()
 }

@@ -62,8 +62,7 @@ type Config struct {
 	// HeartbeatInterval and ElectionTimeout default to 50 ms and 500 ms.
 	HeartbeatInterval, ElectionTimeout time.Duration
 	// MaxRaftState is how many bytes of log make a checkpoint of the state due. 0: 64 MiB, or a 32nd
-	// of the memory that the process may use.
-	// -1: never.
+	// of the memory that the process may use; -1: never.
 	MaxRaftState int64
 	// LeaseReads lets the leader answer reads of consistency LEASE alone, trusting the rates
 	// of clocks.

@@ -58,8 +58,6 @@ type Config struct {
 	KnownVersion func(raft.NodeID) (version uint64, ok bool)
 	// Quota is proposed while this replica leads and the state has no quota. 0: none is.
 	Quota int64
-
-	pending int64 // rsm.Config.MaxPendingBytes
 }
 
 // Replica is one running replica of the service. Its Handler answers requests of the native
@@ -96,7 +94,6 @@ func (cfg *Config) complete() {
 	}
 	bounds := boundsOf(cfg.Memory)
 	cfg.MaxRaftState = cmp.Or(cfg.MaxRaftState, bounds.raftState)
-	cfg.pending = bounds.pending
 	cfg.State.ID = cfg.ID
 	cfg.State.MaxIndexBytes = max(cfg.MaxIndexBytes, 0)
 	cfg.State.MaxUnwritten = cmp.Or(cfg.State.MaxUnwritten, max(bounds.unwritten, 2*cfg.MaxRaftState))
@@ -127,7 +124,7 @@ func New(ctx context.Context, cfg Config) (*Replica, error) {
 		Log:               cfg.Log,
 		Transport:         cfg.Transport,
 		MaxRaftState:      cfg.MaxRaftState,
-		MaxPendingBytes:   cfg.pending,
+		MaxPendingBytes:   boundsOf(cfg.Memory).pending,
 		MaxOpBytes:        rsm.MaxOpBytesLimit, // whatever this server takes itself: others forward what they take
 		HeartbeatInterval: cfg.HeartbeatInterval,
 		ElectionTimeout:   cfg.ElectionTimeout,

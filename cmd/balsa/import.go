@@ -28,6 +28,29 @@ const (
 	importSession = 30 * time.Second
 )
 
+// importHelp says what import does.
+const importHelp = `Write the keys and values of FILE, or of the standard input, which has the lines that
+"balsa export" prints: JSON objects with key or key_base64, and value or value_base64.
+What else they have is ignored: the versions of the keys count on as after any put, and
+they hang on no lease.
+
+--etcd FILE takes them from a file of etcd instead: from a snapshot that "etcdctl snapshot
+save" wrote, or from the member/snap/db of a member that is stopped. The file is checked
+before anything is written, and one that is damaged is refused. The keys are written as
+they were last, in the order of their last changes. Leases are granted with the ids and
+times to live that they had, and live for that time from the end of the import on;
+--without-leases leaves them out, and their keys stay. Roles and users come over with their
+permissions and passwords, and authentication is switched on at the end if it was on;
+--without-users leaves all that out. A role or a user that is there already stays as it is.
+
+The keys are written in the order of the lines, in transactions of up to 128 lines and
+1 MiB, each of which --timeout is for. Keys that exist are replaced, and others stay.
+
+An error names the line, or the record of etcd, at which it stopped: all before are
+written, and none from it on. --from-line or --from-record goes on there. The line behind
+the last one may be named too: then nothing is left to write. Lines behind that are refused.
+`
+
 const importExitHelp = `Exit codes:
   0  done: all is written
   1  any other error
@@ -48,27 +71,7 @@ func (p *program) importer() *cobra.Command {
 		Use:        "import [FILE]",
 		SuggestFor: []string{"load", "restore"},
 		Short:      "Write keys and values from JSON lines, or from a file of etcd",
-		Long: `Write the keys and values of FILE, or of the standard input, which has the lines that
-"balsa export" prints: JSON objects with key or key_base64, and value or value_base64.
-What else they have is ignored: the versions of the keys count on as after any put, and
-they hang on no lease.
-
---etcd FILE takes them from a file of etcd instead: from a snapshot that "etcdctl snapshot
-save" wrote, or from the member/snap/db of a member that is stopped. The file is checked
-before anything is written, and one that is damaged is refused. The keys are written as
-they were last, in the order of their last changes. Leases are granted with the ids and
-times to live that they had, and live for that time from the end of the import on;
---without-leases leaves them out, and their keys stay. Roles and users come over with their
-permissions and passwords, and authentication is switched on at the end if it was on;
---without-users leaves all that out. A role or a user that is there already stays as it is.
-
-The keys are written in the order of the lines, in transactions of up to 128 lines and
-1 MiB, each of which --timeout is for. Keys that exist are replaced, and others stay.
-
-An error names the line, or the record of etcd, at which it stopped: all before are
-written, and none from it on. --from-line or --from-record goes on there. The line behind
-the last one may be named too: then nothing is left to write. Lines behind that are refused.
-` + connectionHelp + importExitHelp,
+		Long:       importHelp + connectionHelp + importExitHelp,
 		Example: `  balsa import all.jsonl
   balsa import all.jsonl --from-line 1025
   gunzip < users.jsonl.gz | balsa import

@@ -254,8 +254,9 @@ func (d *diagnosis) joining() {
 			d.say(Note, check, name, "is a learner: it never votes", "it does not count when members fail", `"balsa member promote" lets it vote`)
 		}
 	}
+	unborn := d.unborn() != ""
 	for _, s := range d.answering() {
-		if s.Second.Role == api.Role_WAITING && (d.unborn() == "" || !strings.Contains(s.Second.Waiting, begins)) {
+		if s.Second.Role == api.Role_WAITING && (!unborn || !strings.Contains(s.Second.Waiting, begins)) {
 			d.say(Warning, check, s.name(), "takes no part yet: "+s.Second.Waiting, "it serves nobody until then", "see the members that it waits for")
 		}
 	}
